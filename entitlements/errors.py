@@ -1,0 +1,78 @@
+"""The tree of what goes wrong. No HTTP in it: http/problems.py has the one table of statuses.
+
+EntitlementsError
+├── SettingsError          a setting is missing or wrong: the start stops
+├── SignatureInvalid       a webhook whose sender is not proven
+├── BadRequest             a request that says something we cannot read
+│   └── BodyTooLarge
+├── Unauthenticated        no token, or one we do not know
+├── Forbidden              a token whose scope is too small
+├── VersionNotReached      the answer that exists is older than the caller's min_version
+└── StoreError
+    ├── StoreUnavailable   cannot be reached, or refused the command: try again
+    ├── StoreUnsafe        reached, and set up so that it would lose or evict decisions
+    ├── NotDurable         written, but not confirmed to the configured durability
+    ├── StoreBusy          other writers won every attempt at one customer's record
+    ├── StoreInUse         the data directory already belongs to a running process
+    └── StoreNotStarted    the embedded server did not come up
+"""
+
+
+class EntitlementsError(Exception):
+    """Something went wrong; the message says what, and what to do about it."""
+
+
+class SettingsError(EntitlementsError):
+    """A setting is missing or wrong. The message names the variable."""
+
+
+class SignatureInvalid(EntitlementsError):
+    """A webhook whose signature is missing, malformed, stale, from the future or wrong."""
+
+
+class BadRequest(EntitlementsError):
+    """A request that cannot be read. The message says which part, and what it should be."""
+
+
+class BodyTooLarge(BadRequest):
+    """A request body over the limit."""
+
+
+class Unauthenticated(EntitlementsError):
+    """No bearer token, or one that is not known."""
+
+
+class Forbidden(EntitlementsError):
+    """A known token whose scope does not cover the call."""
+
+
+class VersionNotReached(EntitlementsError):
+    """The record held is older than the version that the caller has already seen."""
+
+
+class StoreError(EntitlementsError):
+    """The store could not do what it was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, or refused the command for a reason that passes."""
+
+
+class StoreUnsafe(StoreError):
+    """The store would lose or evict decisions as it is set up."""
+
+
+class NotDurable(StoreError):
+    """The write was made, but not confirmed to the configured durability."""
+
+
+class StoreBusy(StoreError):
+    """Other writers won every attempt at one customer's record."""
+
+
+class StoreInUse(StoreError):
+    """The data directory belongs to a process that is running."""
+
+
+class StoreNotStarted(StoreError):
+    """The embedded server did not come up. The message carries the end of its log."""
