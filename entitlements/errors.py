@@ -2,6 +2,7 @@
 
 EntitlementsError
 ├── SettingsError          a setting is missing or wrong: the start stops
+├── PolicyError            a policy file that cannot be used
 ├── SignatureInvalid       a webhook whose sender is not proven
 ├── BadRequest             a request that says something we cannot read
 │   └── BodyTooLarge
@@ -24,6 +25,10 @@ class EntitlementsError(Exception):
 
 class SettingsError(EntitlementsError):
     """A setting is missing or wrong. The message names the variable."""
+
+
+class PolicyError(EntitlementsError):
+    """A policy file that cannot be used. The message names the file, the line and what to write instead."""
 
 
 class SignatureInvalid(EntitlementsError):

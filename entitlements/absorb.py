@@ -1,0 +1,136 @@
+"""One event into what is held of its customer: the new records, the outcome, and what follows from them. Pure."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from entitlements.decide import decide, same
+from entitlements.fold import fold, fold_second, follows
+from entitlements.model import (
+    PENDING,
+    Change,
+    CustomerRecord,
+    Decision,
+    Fact,
+    Outcome,
+    State,
+    Subject,
+    SubscriptionEvent,
+    SubscriptionRecord,
+)
+from entitlements.policy import PAUSABLE, Policy
+from entitlements.resolve import entitlement, features, next_change
+
+
+class Held(Struct, frozen=True):
+    """What the store holds of one customer, and of the one subscription that an event is about."""
+
+    customer: CustomerRecord
+    subscription: SubscriptionRecord
+
+
+class Lists(Struct, frozen=True):
+    """Where a customer and a subscription stand on the lists that others read; null takes them off."""
+
+    due: int | None
+    """When the next answer of the customer changes by the clock alone."""
+    paused_since: int | None
+    """Since when collection is paused while the subscription stays in use."""
+    review_since: int | None
+    """Since when a person should look at the subscription."""
+
+
+class Absorbed(Struct, frozen=True):
+    """What is to be written, all of it or nothing."""
+
+    outcome: Outcome
+    customer: CustomerRecord
+    subscription: SubscriptionRecord
+    changes: tuple[Change, ...]
+    lists: Lists
+
+
+def known(held: Held, event: str) -> Fact | None:
+    """Return the fact that an event was already kept as."""
+    return next((f for f in held.subscription.facts if f.event == event), None)
+
+
+def absorb(held: Held, event: SubscriptionEvent, policy: Policy, now: int) -> Absorbed:
+    """Return the records after an event that is not yet held, asked at `now` (Unix seconds)."""
+    facts, state = _folded(held.subscription, event.fact, policy)
+    decision = decide(state, policy)
+    at = max(now, decision.as_of)  # Stripe's clock may be a little ahead of ours
+    outcome = _outcome(held, event, state, decision)
+    customer = replace(
+        held.customer,
+        version=held.customer.version + 1,
+        policy=policy.digest,
+        decisions={**held.customer.decisions, event.subscription: decision},
+    )
+    return Absorbed(
+        outcome=outcome,
+        customer=customer,
+        subscription=SubscriptionRecord(_with_outcome(facts, event.fact, outcome), state),
+        changes=tuple(changes(held.customer, customer, event.subject, event.fact.event, at)),
+        lists=lists(customer, decision, state, at),
+    )
+
+
+def lists(customer: CustomerRecord, decision: Decision, state: State, at: int) -> Lists:
+    """Return the places of a customer and one subscription on the lists, at an instant."""
+    paused = state.pause is not None and state.snapshot.status in PAUSABLE
+    pending = any(s.reason == PENDING for t in decision.features.values() for s in t)
+    return Lists(
+        due=next_change(customer, at),
+        paused_since=state.pause.since if paused and state.pause else None,
+        review_since=decision.since if decision.flags or pending else None,
+    )
+
+
+def _folded(held: SubscriptionRecord, fact: Fact, policy: Policy) -> tuple[tuple[Fact, ...], State]:
+    """Fold one more fact: a step where it comes last, everything again where it does not."""
+    if follows(held.state, fact):
+        last, state = fold_second(held.state, [fact], policy)
+        return held.facts + last, state
+    facts, folded = fold((*held.facts, fact), policy)
+    assert folded is not None  # there is at least this fact
+    return facts, folded
+
+
+def _outcome(held: Held, event: SubscriptionEvent, state: State, decision: Decision) -> Outcome:
+    before = held.customer.decisions.get(event.subscription)
+    if state.ambiguous:
+        return "ambiguous"
+    if before is None or not same(before, decision):
+        return "applied"
+    last = held.subscription.state
+    return "stale" if last and event.fact.created < last.at else "unchanged"
+
+
+def _with_outcome(facts: tuple[Fact, ...], fact: Fact, outcome: Outcome) -> tuple[Fact, ...]:
+    return tuple(replace(f, outcome=outcome) if f.event == fact.event else f for f in facts)
+
+
+def changes(
+    before: CustomerRecord, after: CustomerRecord, subject: Subject, event: str | None, at: int
+) -> Iterator[Change]:
+    """Yield each answer that is another one after a write, at an instant; `event` caused it, or none did."""
+    for feature in sorted({*features(before), *features(after)}):
+        was, now_is = entitlement(before, feature, at), entitlement(after, feature, at)
+        if (was.granted, was.reason, was.quantity) != (
+            now_is.granted,
+            now_is.reason,
+            now_is.quantity,
+        ):
+            yield Change(
+                customer=subject.customer,
+                account=subject.account,
+                feature=feature,
+                granted=now_is.granted,
+                reason=now_is.reason,
+                quantity=now_is.quantity,
+                version=after.version,
+                at=at,
+                event=event,
+            )

@@ -1,0 +1,41 @@
+"""The command line: one module for each group of commands, imported only as far as it is needed.
+
+Results go to standard output, talk to standard error. Exit codes: 0 done, 1 found something wrong, 2 could not run.
+"""
+
+import sys
+
+import typer
+
+from entitlements.cli.demo import demo
+from entitlements.cli.dev import dev
+from entitlements.cli.policy import app as policy
+from entitlements.cli.serve import serve
+from entitlements.cli.token import app as token
+from entitlements.cli.trigger import app as trigger
+from entitlements.cli.worker import worker
+from entitlements.errors import EntitlementsError
+
+app = typer.Typer(
+    help="May this customer use this feature now? Decided from Stripe's webhooks, answered over HTTP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(serve)
+app.command()(worker)
+app.command()(dev)
+app.command()(demo)
+app.add_typer(trigger, name="trigger")
+app.add_typer(policy, name="policy")
+app.add_typer(token, name="token")
+
+
+def main() -> None:
+    """Run one command. An error of ours is one sentence on standard error, and exit code 2."""
+    try:
+        app()
+    except EntitlementsError as error:
+        sys.stderr.write(f"entitlements: {error}\n")
+        sys.exit(2)

@@ -1,0 +1,101 @@
+"""`entitlements dev`: everything in one process tree, with nothing to configure."""
+
+import json
+import secrets
+import shlex
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from entitlements.cli.token import digest, make
+from entitlements.settings import Settings, Token
+
+CREDENTIALS = "dev.json"
+"""In the data directory while `dev` runs, so that `entitlements trigger` needs no options."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What callers of a running `dev` need."""
+
+    url: str
+    webhook_secret: str
+    read_token: str
+    operate_token: str
+
+
+def dev(
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Listen here instead of PORT; 0 takes any free port."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep the store here instead of ENTITLEMENTS_DATA_DIR.")
+    ] = None,
+) -> None:
+    """Run the whole service with an embedded store and fresh credentials, and say how to try it."""
+    from entitlements.cli import running
+
+    given = running.settings_from_environment()
+    settings, credentials = with_credentials(
+        replace(
+            given, port=given.port if port is None else port, data_dir=data_dir or given.data_dir
+        )
+    )
+    path = settings.data_dir / CREDENTIALS
+
+    def ready(url: str) -> None:
+        found = replace(credentials, url=url)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # with another store, nobody has
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(asdict(found), indent=2) + "\n")
+        typer.echo(welcome(found, settings))
+
+    with running.own_store(settings) as store:
+        try:
+            running.run(lambda: running.serve(settings, store, ready))
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def with_credentials(settings: Settings) -> tuple[Settings, Credentials]:
+    """Return settings that also take a signing secret and two tokens made now, and these."""
+    secret = f"whsec_{secrets.token_urlsafe(24)}"
+    read, operate = make("read"), make("operate")
+    callers = (
+        Token("dev-read", "read", digest(read)),
+        Token("dev-operate", "operate", digest(operate)),
+    )
+    made = replace(
+        settings,
+        webhook_secrets=(*settings.webhook_secrets, secret),
+        tokens=(*settings.tokens, *callers),
+    )
+    return made, Credentials("", secret, read, operate)
+
+
+def welcome(found: Credentials, settings: Settings) -> str:
+    """Return what to paste into another terminal."""
+    store = f"embedded Valkey, kept in {settings.data_dir}/"
+    ask = f'curl -H "Authorization: Bearer {found.read_token}"'
+    where = shlex.join(["--data-dir", str(settings.data_dir.absolute())])
+    at = "" if settings.data_dir == Settings().data_dir else f" {where}"
+    return f"""
+entitlements is serving at {found.url}
+  store           {"that of ENTITLEMENTS_REDIS_URL" if settings.redis_url else store}
+  webhooks        {found.url}/webhooks/stripe
+  signing secret  {found.webhook_secret}
+  token (read)    {found.read_token}
+  token (operate) {found.operate_token}
+
+Try it from another terminal:
+  entitlements trigger created{at} --customer cus_demo --product pro
+  {ask} {found.url}/v1/customers/cus_demo/entitlements/pro
+  entitlements trigger pause{at} --behavior void --resumes-at +90d
+  {ask} {found.url}/v1/customers/cus_demo/entitlements/pro
+
+Ctrl-C stops it; what is stored stays.
+"""

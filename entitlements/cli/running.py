@@ -1,0 +1,147 @@
+"""What `serve`, `worker` and `dev` share: settings, logs, a store to use, and a loop to run in."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+import structlog
+
+from entitlements import logs
+from entitlements.errors import SettingsError, StoreUnavailable
+from entitlements.settings import Settings
+
+WATCH_EVERY = 0.5
+"""Seconds between looks at whether the embedded store still runs."""
+
+log = structlog.get_logger()
+
+
+def settings_from_environment() -> Settings:
+    """Read the settings, once, and send logs where they say."""
+    settings = Settings.from_environ(os.environ, stdout_is_terminal=sys.stdout.isatty())
+    logs.configure(settings.log_format)
+    return settings
+
+
+class OwnStore(NamedTuple):
+    """A store to use: where it is, and whether it still runs as far as this process can tell."""
+
+    url: str
+    alive: Callable[[], bool] = lambda: True
+
+
+@contextmanager
+def own_store(settings: Settings) -> Iterator[OwnStore]:
+    """Give the store to use; an embedded one runs as long as the block."""
+    if settings.redis_url:
+        yield OwnStore(settings.redis_url)
+        return
+    from entitlements.store.embedded import EmbeddedStore
+
+    signal.signal(signal.SIGTERM, _leave)  # until the server listens to it: no store is left behind
+    with EmbeddedStore.start(settings.data_dir) as embedded:
+        yield OwnStore(embedded.url, embedded.alive)
+
+
+@contextmanager
+def any_store_url(settings: Settings) -> Iterator[str]:
+    """Give the address of the store of a service that runs, or run an embedded one for as long as the block."""
+    from entitlements.store.embedded import running_url
+
+    found = None if settings.redis_url else running_url(settings.data_dir)
+    if found:
+        yield found
+        return
+    with own_store(settings) as store:
+        yield store.url
+
+
+def running_store_url(settings: Settings) -> str:
+    """Return the address of a store that already runs: the configured one, or the embedded one of `serve` or `dev`."""
+    from entitlements.store.embedded import running_url
+
+    if found := settings.redis_url or running_url(settings.data_dir):
+        return found
+    raise SettingsError(
+        f"No store runs in {settings.data_dir}, and ENTITLEMENTS_REDIS_URL is not set. "
+        "Set it, or start `entitlements serve` first."
+    )
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run a coroutine to its end in uvloop."""
+    import uvloop
+
+    uvloop.run(main())
+
+
+async def serve(settings: Settings, store: OwnStore, ready: Callable[[str], None]) -> None:
+    """Serve HTTP until a signal says stop; beside an embedded store, do the worker's part as well.
+
+    Raises StoreUnavailable if the embedded store ends by itself: whoever supervises the process starts both again.
+    """
+    from entitlements.http.app import create_app, open_state
+    from entitlements.http.server import HttpServer
+
+    async with open_state(settings, store.url) as state:
+        server = HttpServer(
+            host=settings.host,
+            port=settings.port,
+            ready=ready,
+            on_drain=state["readiness"].drain,
+        )
+        stop = asyncio.Event()
+        async with _beside(_watch(store, stop), *_working(settings, store)):
+            await server.serve(create_app(state), stop)
+    if not store.alive():
+        raise StoreUnavailable(
+            f"The embedded store ended by itself; {settings.data_dir}/valkey.log may say why. "
+            "What was acknowledged is on disk: start again."
+        )
+
+
+def _working(settings: Settings, store: OwnStore) -> list[Coroutine[object, object, None]]:
+    return [] if settings.redis_url else [work(settings, store.url)]
+
+
+async def _watch(store: OwnStore, stop: asyncio.Event) -> None:
+    """Stop serving when the store is gone for good."""
+    while store.alive():  # noqa: ASYNC110  a process that is gone sets no event
+        await asyncio.sleep(WATCH_EVERY)
+    stop.set()
+
+
+@asynccontextmanager
+async def _beside(*works: Coroutine[object, object, None]) -> AsyncGenerator[None]:
+    """Let some work go on beside a block, and end it with the block."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def work(settings: Settings, url: str) -> None:
+    """Do the worker's part until cancelled."""
+    from entitlements import worker
+    from entitlements.policy_load import load
+    from entitlements.store.store import Store
+
+    store = await Store.open(url, name="entitlements-worker", durability=settings.durability)
+    try:
+        await store.policy(load(settings.policy_file))
+        await worker.work(store)
+    finally:
+        await store.close()

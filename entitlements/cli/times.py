@@ -1,0 +1,47 @@
+"""Instants as people write and read them. Inside, they are Unix seconds."""
+
+import re
+from datetime import UTC, datetime
+
+from entitlements.errors import BadRequest
+
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_RELATIVE = re.compile(r"([+-])(\d{1,9})([smhdw])")
+_LATEST = 253_402_300_799  # the last second of the year 9999, and of RFC 3339
+
+
+def instant(text: str, now: int) -> int:
+    """Read Unix seconds, RFC 3339, or an offset from `now` such as `+30d` or `-2h`.
+
+    Raises BadRequest for anything else.
+    """
+    found = _offset(text, now) if text[:1] in ("+", "-") else _absolute(text)
+    if found is None or not 0 <= found <= _LATEST:
+        raise BadRequest(
+            f"{text!r} is not a time. Give Unix seconds, RFC 3339 (2027-01-31T09:00:00Z), "
+            "or an offset from now (+30d, -2h; s, m, h, d, w)."
+        )
+    return found
+
+
+def rfc3339(at: int | None) -> str:
+    """Return an instant for people, in UTC; nothing for null."""
+    return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _offset(text: str, now: int) -> int | None:
+    match = _RELATIVE.fullmatch(text)
+    if match is None:
+        return None
+    sign, count, unit = match.groups()
+    return now + int(f"{sign}{count}") * UNITS[unit]
+
+
+def _absolute(text: str) -> int | None:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else int(at.timestamp())

@@ -1,0 +1,194 @@
+"""Authentic bytes to our own frozen values. Nothing else knows Stripe's field names.
+
+Reads every API version: periods moved from the subscription to its items in `2025-03-31.basil`, `status_details` came
+in `2026-09-30.endive`, and very old items carry a `plan` and no `price`. Unknown event types and unknown fields are
+normal; what cannot be read is a value too (`NotUnderstood`), since an authentic event is never dropped.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from entitlements import wire
+from entitlements.errors import BadRequest
+from entitlements.model import (
+    Before,
+    Fact,
+    Item,
+    PauseCollection,
+    Snapshot,
+    Subject,
+    SubscriptionEvent,
+)
+
+TYPES = frozenset(
+    f"customer.subscription.{name}"
+    for name in ("created", "updated", "deleted", "paused", "resumed")
+)
+"""The event types that speak of access. The others of the family repeat what these say, or foretell it."""
+
+
+class OtherEvent(Struct, frozen=True):
+    """An event of a type that says nothing about access."""
+
+    event: str
+    type: str
+    created: int
+    livemode: bool
+    account: str | None = None
+
+
+class NotUnderstood(Struct, frozen=True):
+    """Something authentic that is not an event we can read, with as much of it as could be."""
+
+    why: str
+    event: str | None = None
+    type: str | None = None
+
+
+Decoded = SubscriptionEvent | OtherEvent | NotUnderstood
+
+
+_READ_FROM_PREVIOUS = frozenset(wire.Subscription.__struct_fields__) - {"id", "customer", "object"}
+_event = msgspec.json.Decoder(wire.Event)
+_data = msgspec.json.Decoder(wire.Data)
+
+
+def decode(body: bytes, metadata_key: str | None = None) -> Decoded:
+    """Read one authentic webhook body, and of its metadata one key alone.
+
+    Raises BadRequest where it is not JSON at all.
+    """
+    try:
+        event = _event.decode(body)
+        if event.object != "event":
+            return NotUnderstood(f"object is {event.object!r}, not 'event'", event.id, event.type)
+        return _read(event, metadata_key)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _not_understood(body, str(error))
+    except RecursionError:
+        return NotUnderstood("it is nested too deeply to be read")
+
+
+def _read(event: wire.Event, metadata_key: str | None) -> Decoded:
+    if event.type not in TYPES:
+        return OtherEvent(event.id, event.type, event.created, event.livemode, event.account)
+    data = _data.decode(event.data)
+    customer = data.object.customer
+    return SubscriptionEvent(
+        fact=_fact(event, data, metadata_key),
+        subject=Subject(customer if isinstance(customer, str) else customer.id, event.account),
+        subscription=data.object.id,
+        livemode=event.livemode,
+    )
+
+
+def _fact(event: wire.Event, data: wire.Data, metadata_key: str | None) -> Fact:
+    snapshot = _snapshot(data.object, metadata_key)
+    previous = data.previous_attributes
+    return Fact(
+        event=event.id,
+        type=event.type,
+        created=event.created,
+        snapshot=snapshot,
+        before=_before(data.object, snapshot, previous, metadata_key)
+        if isinstance(previous, dict)
+        else None,
+        request=event.request.id if isinstance(event.request, wire.Request) else event.request,
+    )
+
+
+def _snapshot(sent: wire.Subscription, metadata_key: str | None) -> Snapshot:
+    pause = sent.pause_collection
+    details = (
+        sent.status_details
+        and sent.status_details.paused
+        and sent.status_details.paused.subscription
+    )
+    return Snapshot(
+        status=sent.status,
+        items=tuple(_item(item, sent.current_period_end) for item in sent.items.data),
+        pause_collection=PauseCollection(pause.behavior, pause.resumes_at)
+        if isinstance(pause, wire.Pause)
+        else pause,
+        cancel_at=sent.cancel_at,
+        cancel_at_period_end=sent.cancel_at_period_end,
+        trial_end=sent.trial_end,
+        decided=(sent.metadata or {}).get(metadata_key) if metadata_key else None,
+        paused_because=details.type if details else None,
+        has_more_items=sent.items.has_more,
+    )
+
+
+def _item(sent: wire.Item, period_end: int | None) -> Item:
+    price = sent.price or sent.plan
+    if price is None or price.product is None:
+        raise msgspec.ValidationError(f"item {sent.id} names no product")
+    return Item(
+        id=sent.id,
+        product=price.product if isinstance(price.product, str) else price.product.id,
+        price=price.id,
+        quantity=1 if sent.quantity is None else sent.quantity,
+        lookup_key=price.lookup_key,
+        period_end=sent.current_period_end if sent.current_period_end is not None else period_end,
+    )
+
+
+def _before(
+    sent: wire.Subscription, after: Snapshot, previous: dict[str, Any], metadata_key: str | None
+) -> Before | None:
+    """Return what the update changed of the fields we read; null where Stripe's words cannot be read as a state."""
+    relevant = {key: value for key, value in previous.items() if key in _READ_FROM_PREVIOUS}
+    if not relevant:
+        return Before()
+    try:
+        old = msgspec.convert(_overlay(msgspec.to_builtins(sent), relevant), wire.Subscription)
+        before = _snapshot(old, metadata_key)
+    except msgspec.ValidationError:
+        return None
+    pairs = (
+        (name, getattr(before, name), getattr(after, name)) for name in after.__struct_fields__
+    )
+    return Before(**{name: old for name, old, new in pairs if old != new})
+
+
+def _overlay(now: object, previous: object) -> object:
+    """Lay old values over a value. Stripe may send a nested object whole or only its changed keys: both come out."""
+    if isinstance(now, dict) and isinstance(previous, dict):
+        return {**now, **{key: _overlay(now.get(key), value) for key, value in previous.items()}}
+    if isinstance(now, list) and isinstance(previous, list):
+        return [_overlay(_same(element, i, now), element) for i, element in enumerate(previous)]
+    return previous
+
+
+def _same(element: object, place: int, among: list[object]) -> object:
+    """Return what an old list element is an older form of: the one with its id, or in its place."""
+    if isinstance(element, dict) and "id" in element:
+        return next(
+            (a for a in among if isinstance(a, dict) and a.get("id") == element["id"]), None
+        )
+    return among[place] if place < len(among) else None
+
+
+def _not_understood(body: bytes, why: str) -> NotUnderstood:
+    """Tell JSON that is not an event from what is not JSON. Python's own parser is the more lenient one."""
+    try:
+        value = json.loads(body)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(
+            f"The body is not JSON ({error}). Post the event as Stripe sends it."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        return NotUnderstood(f"{why}; {error}")
+    fields = value if isinstance(value, dict) else {}
+    return NotUnderstood(why, _safe(fields.get("id")), _safe(fields.get("type")))
+
+
+def _safe(value: object) -> str | None:
+    """Return a value if it can stand as an id in keys, logs and answers."""
+    try:
+        return msgspec.convert(value, wire.Id)
+    except msgspec.ValidationError:
+        return None

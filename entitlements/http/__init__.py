@@ -1,0 +1,1 @@
+"""The service over HTTP: what it answers, and the guarded server that it runs on."""

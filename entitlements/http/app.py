@@ -1,0 +1,113 @@
+"""The one place where the service is put together."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from entitlements.answers import Answers
+from entitlements.errors import EntitlementsError, StoreError
+from entitlements.http import health, operations, queries, webhooks
+from entitlements.http.problems import on_crash, on_error, on_http_error
+from entitlements.http.request_id import RequestID
+from entitlements.http.state import Readiness, State
+from entitlements.ingest import Ingest
+from entitlements.policy_load import load
+from entitlements.settings import Settings
+from entitlements.store.store import Store
+
+POLICY_EVERY = 1.0
+"""Seconds between looks at which policy is in force. `preview.LAG` counts on it."""
+
+_SURFACES = {
+    "webhooks": webhooks.routes,
+    "queries": queries.routes,
+    "operations": operations.routes,
+}
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_state(
+    settings: Settings, store_url: str, *, clock: Callable[[], float] = time.time
+) -> AsyncGenerator[State]:
+    """Open all that the handlers need, and close it again.
+
+    `clock` gives Unix seconds. Raises PolicyError, StoreUnavailable or StoreUnsafe.
+    """
+    configured = load(settings.policy_file)
+    async with (
+        _open(settings, store_url, "webhooks") as writes,
+        _open(settings, store_url, "queries") as reads,
+    ):
+        policy = await writes.policy(configured)
+        if policy != configured:
+            log.warning("policy_differs", in_force=policy.digest, configured=configured.digest)
+        state = State(
+            settings=settings,
+            clock=clock,
+            ingest=Ingest(writes, policy, livemode=settings.livemode),
+            answers=Answers(reads, policy),
+            store=reads,
+            readiness=Readiness(),
+            configured=configured,
+        )
+        following = asyncio.create_task(_follow_policy(state))
+        try:
+            yield state
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+
+def create_app(state: State) -> Starlette:
+    """Return the ASGI application for an opened state."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[State]:
+        yield state
+
+    app = Starlette(
+        routes=_routes(state["settings"]),
+        middleware=[Middleware(RequestID)],
+        exception_handlers={
+            EntitlementsError: on_error,
+            HTTPException: on_http_error,
+            Exception: on_crash,
+        },
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # Stripe takes a redirect for a failure: say 404 instead
+    return app
+
+
+def _routes(settings: Settings) -> list[BaseRoute]:
+    chosen = (routes for surface, routes in _SURFACES.items() if surface in settings.surfaces)
+    return [*health.routes, *(route for routes in chosen for route in routes)]
+
+
+@asynccontextmanager
+async def _open(settings: Settings, url: str, name: str) -> AsyncGenerator[Store]:
+    """Open a store of its own connections, so that one kind of caller cannot starve another."""
+    store = await Store.open(url, name=f"entitlements-{name}", durability=settings.durability)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _follow_policy(state: State) -> None:
+    """Decide by whatever policy is put in force, soon after it is."""
+    while True:
+        await asyncio.sleep(POLICY_EVERY)
+        with suppress(StoreError):  # told by every request already
+            policy = await state["store"].policy_in_force()
+            state["ingest"].policy = state["answers"].policy = policy

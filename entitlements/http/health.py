@@ -1,0 +1,42 @@
+"""How the process is: for load balancers, orchestrators and Prometheus. No token."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from entitlements import metrics
+from entitlements.errors import StoreError
+from entitlements.http.state import State
+
+
+async def healthz(_: Request[State]) -> Response:
+    """Say that the process runs."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request[State]) -> Response:
+    """Say whether to send requests here, how the store is, and by which policy this process decides.
+
+    A store that is out of reach does not make it unready: that would take every process out at once.
+    """
+    draining = request.state["readiness"].draining
+    try:
+        await request.state["store"].ping()
+        store: dict[str, object] = {
+            "reachable": True,
+            "durability": request.state["settings"].durability,
+        }
+    except StoreError:  # without its words, which name the store's address
+        store = {"reachable": False}
+    in_force, configured = request.state["ingest"].policy, request.state["configured"]
+    policy = {"in_force": in_force.digest, "configured": configured.digest}
+    said = {"status": "draining" if draining else "ready", "store": store, "policy": policy}
+    return JSONResponse(said, 503 if draining else 200)
+
+
+async def exposition(_: Request[State]) -> Response:
+    """Give the counters to Prometheus."""
+    return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+
+routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposition)]

@@ -1,0 +1,81 @@
+"""For people: what they may see and do about decisions, with the scope `operate`."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from entitlements import policy_file
+from entitlements.errors import BadRequest
+from entitlements.http import body
+from entitlements.http.auth import needs
+from entitlements.http.state import State
+from entitlements.policy import Policy
+from entitlements.preview import COLUMNS, Tally, preview, row
+from entitlements.redecide import Difference, Kind
+
+LISTED = 1_000
+"""Differences that a JSON answer names; a CSV names all."""
+
+
+class PolicyPreview(Struct, frozen=True, tag_field="object", tag="policy_preview"):
+    """What a policy would change, summed up, with the first who are concerned."""
+
+    policy: str
+    in_force: str
+    customers: int
+    concerned: Mapping[Kind, int]
+    answers: Mapping[Kind, int]
+    features: Mapping[str, Mapping[Kind, int]]
+    data: list[Difference]
+    has_more: bool
+
+
+async def preview_policy(request: Request[State]) -> Response:
+    """Preview the policy that is posted as TOML: JSON with the sums, or with `Accept: text/csv` every difference."""
+    try:
+        text = (await body.read(request)).decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("The body is not text. Post a policy file (TOML, UTF-8).") from error
+    policy = policy_file.parse(text)
+    if "text/csv" in request.headers.get("accept", ""):
+        return StreamingResponse(_csv(request.state, policy), media_type="text/csv")
+    found = await _summed(request.state, policy)
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+async def _summed(state: State, policy: Policy) -> PolicyPreview:
+    tally, listed = Tally(), list[Difference]()
+    async for step in preview(state["store"], policy, int(state["clock"]())):
+        tally.add(step)
+        listed += step.found[: LISTED - len(listed)]
+    return PolicyPreview(
+        policy=policy.digest,
+        in_force=state["ingest"].policy.digest,
+        customers=tally.customers,
+        concerned=tally.concerned,
+        answers=tally.answers,
+        features=tally.features,
+        data=listed,
+        has_more=sum(tally.answers.values()) > len(listed),
+    )
+
+
+async def _csv(state: State, policy: Policy) -> AsyncIterator[str]:
+    yield _lines([COLUMNS])
+    async for step in preview(state["store"], policy, int(state["clock"]())):
+        yield _lines(map(row, step.found))
+
+
+def _lines(rows: Iterable[tuple[object, ...]]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows(rows)
+    return out.getvalue()
+
+
+routes = [Route("/ops/v1/policy/preview", needs("operate", preview_policy), methods=["POST"])]

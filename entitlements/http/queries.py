@@ -1,0 +1,178 @@
+"""May this customer use this feature? The calls of product services."""
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from entitlements import metrics
+from entitlements.errors import BadRequest
+from entitlements.http import body
+from entitlements.http.auth import needs
+from entitlements.http.parameters import Parameters, account_of, path_id, subject_of
+from entitlements.http.problems import Problem, problem_of
+from entitlements.http.state import State
+from entitlements.model import CustomerRecord, Entitlement, Subject
+from entitlements.resolve import entitlement, entitlements, next_change
+from entitlements.wire import Id, Seconds
+
+MAX_CHECKS = 1_000
+MAX_AGE = 5
+"""Seconds for which a caller may keep an answer that has no earlier end."""
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON raises: not JSON or of another shape, not UTF-8, nested too deeply."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EntitlementList(Struct, frozen=True, tag_field="object", tag="list"):
+    """A customer's entitlements, in the shape of Stripe's lists."""
+
+    data: list[Entitlement]
+    has_more: bool
+    url: str
+    customer: str
+    as_of: int
+    version: int
+
+
+class Check(Struct, frozen=True, forbid_unknown_fields=True):
+    """One question of a batch."""
+
+    customer: Id
+    feature: Id
+    at: Seconds | None = None
+
+
+class Checks(Struct, frozen=True, forbid_unknown_fields=True):
+    """A batch of questions, each read by itself so that a bad one fails alone."""
+
+    checks: list[msgspec.Raw]
+
+
+class CheckList(Struct, frozen=True, tag_field="object", tag="list"):
+    """The answers to a batch, in the order of its questions."""
+
+    data: list[Entitlement | Problem]
+
+
+_checks = msgspec.json.Decoder(Checks)
+_check = msgspec.json.Decoder(Check)
+
+
+async def list_entitlements(request: Request[State]) -> Response:
+    """Answer for all of a customer's features: the granted ones, or with `include=denied` every one."""
+    asked = Parameters.of(request, "at", "include", "min_version")
+    subject = subject_of(request)
+    denied = asked.choice("include", "denied") is not None
+    record, at = await _record(request, asked, subject)
+    found = EntitlementList(
+        data=[e for e in entitlements(record, at) if denied or e.granted],
+        has_more=False,
+        url=request.url.path,
+        customer=subject.customer,
+        as_of=at,
+        version=record.version,
+    )
+    metrics.answered("list")
+    return _cached(request, found, record, next_change(record, at), at)
+
+
+async def one_entitlement(request: Request[State]) -> Response:
+    """Answer for one feature. What is not known is denied, with its reason; never a 404."""
+    asked = Parameters.of(request, "at", "min_version")
+    subject, feature = subject_of(request), path_id(request, "feature")
+    record, at = await _record(request, asked, subject)
+    found = entitlement(record, feature, at)
+    metrics.answered("one")
+    return _cached(request, found, record, found.until, at)
+
+
+async def checks(request: Request[State]) -> Response:
+    """Answer up to a thousand questions at once, in their order."""
+    Parameters.of(request)
+    raw = await body.read(request)
+    try:
+        batch = _checks.decode(raw).checks
+    except UNREADABLE as error:
+        raise BadRequest(
+            f'{error}. Send {{"checks": [{{"customer": …, "feature": …}}, …]}}.'
+        ) from error
+    if len(batch) > MAX_CHECKS:
+        raise BadRequest(
+            f"{len(batch)} checks are more than {MAX_CHECKS}. Send them in several batches."
+        )
+    data = await _answer_all(request, [_read_check(one) for one in batch])
+    metrics.answered("checks", len(data))
+    return Response(_encode(CheckList(data)), media_type="application/json")
+
+
+async def _answer_all(
+    request: Request[State], asked: list[Check | BadRequest]
+) -> list[Entitlement | Problem]:
+    account = account_of(request)
+    good = [check for check in asked if isinstance(check, Check)]
+    questions = [(Subject(check.customer, account), check.at) for check in good]
+    now = int(request.state["clock"]())
+    found = iter(await request.state["answers"].records(questions, now))
+    return [
+        _resolve(check, *next(found)) if isinstance(check, Check) else problem_of(check)
+        for check in asked
+    ]
+
+
+def _resolve(check: Check, record: CustomerRecord, at: int) -> Entitlement:
+    return entitlement(record, check.feature, at)
+
+
+def _read_check(raw: msgspec.Raw) -> Check | BadRequest:
+    try:
+        return _check.decode(raw)
+    except UNREADABLE as error:
+        return BadRequest(
+            f"{error}. A check is a customer, a feature and, if you like, an instant `at`."
+        )
+
+
+async def _record(
+    request: Request[State], asked: Parameters, subject: Subject
+) -> tuple[CustomerRecord, int]:
+    """Return what a question is to be resolved by: a record, and the instant that is asked about."""
+    answers, at, least = (
+        request.state["answers"],
+        asked.number("at"),
+        asked.number("min_version") or 0,
+    )
+    if at is None:
+        return await answers.now(subject, int(request.state["clock"]()), least)
+    return await answers.record(subject, at, least), at
+
+
+def _cached(
+    request: Request[State],
+    found: EntitlementList | Entitlement,
+    record: CustomerRecord,
+    until: int | None,
+    at: int,
+) -> Response:
+    """Answer with an ETag that changes with the record and at each flip, and an age that ends at the next one."""
+    etag = f'"{record.version}-{record.policy}-{until or 0}"'
+    left = MAX_AGE if until is None else until - at - 1  # the second `at` has begun already
+    age = max(0, min(MAX_AGE, left))
+    headers = {"ETag": etag, "Cache-Control": f"private, max-age={age}"}
+    if etag in _listed(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    return Response(_encode(found), headers=headers, media_type="application/json")
+
+
+def _listed(header: str) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
+
+
+routes = [
+    Route("/v1/customers/{customer}/entitlements", needs("read", list_entitlements)),
+    Route("/v1/customers/{customer}/entitlements/{feature}", needs("read", one_entitlement)),
+    Route("/v1/checks", needs("read", checks), methods=["POST"]),
+]

@@ -1,0 +1,40 @@
+"""A name for each request, in the answer and in every line of the log."""
+
+import re
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "X-Request-ID"
+_FORM = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def request_id(scope: Scope) -> str | None:
+    """Return the name that RequestID gave to a request."""
+    found: str | None = scope.get("request_id")
+    return found
+
+
+class RequestID:
+    """Takes the caller's X-Request-ID where it is a plain name, else makes one; echoes it in the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Name one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        given = Headers(scope=scope).get(HEADER, "")
+        name = given if _FORM.fullmatch(given) else uuid.uuid4().hex
+        scope["request_id"] = name
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = name
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=name):
+            return await self._app(scope, receive, named)

@@ -1,0 +1,34 @@
+"""What the handlers share: made once by the lifespan, given to each request."""
+
+from collections.abc import Callable
+from typing import TypedDict
+
+from entitlements.answers import Answers
+from entitlements.ingest import Ingest
+from entitlements.policy import Policy
+from entitlements.settings import Settings
+from entitlements.store.store import Store
+
+
+class Readiness:
+    """Whether to send requests here: true once started and until draining."""
+
+    def __init__(self) -> None:
+        self.draining = False
+
+    def drain(self) -> None:
+        """Ask to be sent no more."""
+        self.draining = True
+
+
+class State(TypedDict):
+    """The world as handlers see it."""
+
+    settings: Settings
+    clock: Callable[[], float]
+    ingest: Ingest
+    answers: Answers
+    store: Store
+    readiness: Readiness
+    configured: Policy
+    """What the environment names. The one in force is recorded in the store, and may be another one."""

@@ -1,0 +1,65 @@
+"""Stripe's deliveries: verify, ingest, and only then 200."""
+
+import asyncio
+import time
+
+import msgspec
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from entitlements import metrics
+from entitlements.errors import (
+    BadRequest,
+    BodyTooLarge,
+    SignatureInvalid,
+    StoreError,
+    StoreUnavailable,
+)
+from entitlements.http import body
+from entitlements.http.state import State
+from entitlements.ingest import Receipt
+from entitlements.verify import verify
+
+PATIENCE = 0.9
+"""Seconds in which a delivery is stored or refused, so that Stripe never has to wait for a store that hangs."""
+
+log = structlog.get_logger()
+_encode = msgspec.json.Encoder().encode
+
+
+async def receive(request: Request[State]) -> Response:
+    """Take in one delivery. A 2xx means stored; a 4xx that sending it again cannot help; 503 that it can."""
+    began = time.perf_counter()
+    try:
+        receipt = await _take(request)
+    except (SignatureInvalid, BodyTooLarge, BadRequest, StoreError) as error:
+        metrics.webhook_refused(type(error).__name__)
+        log.warning("webhook_refused", error=type(error).__name__, detail=str(error))
+        raise
+    metrics.webhook(receipt.outcome, time.perf_counter() - began)
+    log.info("webhook", **_told(receipt))
+    return Response(_encode(receipt), media_type="application/json")
+
+
+def _told(receipt: Receipt) -> dict[str, str | int]:
+    """Return a receipt as a line of the log has it; `event` there is the name of the line."""
+    said = msgspec.structs.asdict(receipt)
+    return {"stripe_event" if k == "event" else k: v for k, v in said.items() if v is not None}
+
+
+async def _take(request: Request[State]) -> Receipt:
+    state = request.state
+    raw = await body.read(request)
+    header = b",".join(v for k, v in request.headers.raw if k == b"stripe-signature")
+    now = state["clock"]()
+    verify(raw, header, state["settings"].webhook_secrets, now)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await state["ingest"].deliver(raw, now)
+    except TimeoutError as error:
+        raise StoreUnavailable("The store did not answer in time. Send the event again.") from error
+
+
+routes = [Route("/webhooks/stripe", receive, methods=["POST"])]

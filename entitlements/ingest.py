@@ -1,0 +1,174 @@
+"""The one way in: decode, order, fold, decide, commit. A delivery, a replay and a reconciliation all come through here.
+
+Nothing is acknowledged that is not stored. Whoever calls may call again with the same event: it is held once.
+"""
+
+import hashlib
+import secrets
+from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from entitlements.absorb import absorb, known
+from entitlements.decode import Decoded, NotUnderstood, OtherEvent, decode
+from entitlements.errors import StoreBusy
+from entitlements.model import Outcome, Subject, SubscriptionEvent
+from entitlements.policy import Policy
+from entitlements.rewrite import rewrite
+from entitlements.store.entry import Entry
+from entitlements.store.store import Store
+
+ATTEMPTS = 8
+"""Writers may race for one customer; an attempt that is lost means that somebody else's was won."""
+
+WRONG_MODE = "its livemode is not the one that this service is for (ENTITLEMENTS_LIVEMODE)"
+
+
+class Receipt(Struct, frozen=True, omit_defaults=True):
+    """What became of one event."""
+
+    event: str | None
+    outcome: Outcome
+    customer: str | None
+    subscription: str | None
+    version: int | None
+    first: Outcome | None = None
+    """Of a duplicate: the outcome of the delivery that came first."""
+
+
+class Delivery(Struct, frozen=True):
+    """One authentic body, when it came, and a name that no other delivery has."""
+
+    body: bytes
+    received_ms: int
+    name: str
+
+
+class Ingest:
+    """Takes deliveries into a store, by one policy and for one mode."""
+
+    def __init__(self, store: Store, policy: Policy, *, livemode: bool | None = None) -> None:
+        self._store = store
+        self.policy = policy
+        """The one in force, as far as this process knows."""
+        self._livemode = livemode
+        """Null until the first verified event pins it."""
+
+    async def deliver(self, body: bytes, now: float) -> Receipt:
+        """Take in one verified body, received at `now` (Unix seconds).
+
+        Raises BadRequest where it is not JSON, StoreError where it could not be stored: then nothing is acknowledged.
+        """
+        policy = self.policy
+        decoded = decode(body, policy.metadata_key)
+        delivery = Delivery(body, int(now * 1000), secrets.token_urlsafe(6))
+        if await self._of_other_mode(decoded):
+            return await self._keep(delivery, decoded, "quarantined", WRONG_MODE)
+        match decoded:
+            case SubscriptionEvent():
+                return await self._absorb(delivery, decoded, policy)
+            case OtherEvent():
+                return await self._keep(delivery, decoded, "ignored")
+            case NotUnderstood(why=why):
+                return await self._keep(delivery, decoded, "quarantined", why)
+            case _:
+                assert_never(decoded)
+
+    async def _of_other_mode(self, decoded: Decoded) -> bool:
+        if isinstance(decoded, NotUnderstood):
+            return False
+        if self._livemode is None:
+            self._livemode = await self._store.pin_livemode(livemode=decoded.livemode)
+        return decoded.livemode != self._livemode
+
+    async def _absorb(
+        self, delivery: Delivery, decoded: SubscriptionEvent, policy: Policy
+    ) -> Receipt:
+        event, now = _received(delivery, decoded), delivery.received_ms // 1000
+        for _ in range(ATTEMPTS):
+            held = await self._store.held(event.subject, event.subscription)
+            if first := known(held, event.fact.event):
+                await self._store.confirm(str(event.subject))
+                return _receipt(
+                    event, held.customer.version, *_again(delivery, first.outcome, first.delivery)
+                )
+            if held.customer.decisions and held.customer.policy != policy.digest:
+                policy = await self._catch_up(event.subject, now)
+                event = _received(delivery, decode(delivery.body, policy.metadata_key))
+                continue
+            absorbed = absorb(held, event, policy, now)
+            entry = _entry(delivery, event, absorbed.outcome)
+            if await self._store.commit(held, absorbed, event.subject, entry):
+                return _receipt(event, absorbed.customer.version, absorbed.outcome)
+        raise StoreBusy(
+            "Other deliveries about this customer came first, several times over. Try again shortly."
+        )
+
+    async def _catch_up(self, subject: Subject, now: int) -> Policy:
+        """Learn which policy is in force and decide a customer by it whole: no record mixes two."""
+        self.policy = policy = await self._store.policy_in_force()
+        (whole,) = await self._store.wholes([subject])
+        await rewrite(self._store, whole, policy, now)
+        return policy
+
+    async def _keep(
+        self, delivery: Delivery, decoded: Decoded, outcome: Outcome, why: str = ""
+    ) -> Receipt:
+        entry = _entry(delivery, decoded, outcome, why)
+        held, by = await self._store.keep(entry)
+        return _receipt(decoded, None, *_again(delivery, held, by))
+
+
+def _received(delivery: Delivery, decoded: Decoded) -> SubscriptionEvent:
+    """Return what a delivery about a subscription says, with the delivery's name in its fact."""
+    assert isinstance(
+        decoded, SubscriptionEvent
+    )  # the same body read by another key of its metadata
+    fact = replace(decoded.fact, received_ms=delivery.received_ms, delivery=delivery.name)
+    return replace(decoded, fact=fact)
+
+
+def _again(delivery: Delivery, held: Outcome, by: str) -> tuple[Outcome, Outcome | None]:
+    """Return the outcome, and that of the first delivery if this is another one.
+
+    The client may repeat a write whose reply was lost: then it finds its own name, and the outcome is its own.
+    """
+    return (held, None) if by == delivery.name else ("duplicate", held)
+
+
+def _receipt(
+    decoded: Decoded, version: int | None, outcome: Outcome, first: Outcome | None = None
+) -> Receipt:
+    if isinstance(decoded, SubscriptionEvent):
+        customer = decoded.subject.customer
+        return Receipt(decoded.fact.event, outcome, customer, decoded.subscription, version, first)
+    return Receipt(decoded.event, outcome, None, None, version, first)
+
+
+def _entry(delivery: Delivery, decoded: Decoded, outcome: Outcome, why: str = "") -> Entry:
+    """Return the line for the log. What has no id is known by its content."""
+    subject, subscription, created = "", "", None
+    match decoded:
+        case SubscriptionEvent(fact=fact):
+            event, kind, created = fact.event, fact.type, fact.created
+            subject, subscription = str(decoded.subject), decoded.subscription
+        case OtherEvent():
+            event, kind, created = decoded.event, decoded.type, decoded.created
+        case NotUnderstood():
+            event = decoded.event or f"sha256:{hashlib.sha256(delivery.body).hexdigest()}"
+            kind = decoded.type or "unknown"
+        case _:
+            assert_never(decoded)
+    return Entry(
+        event=event,
+        type=kind,
+        outcome=outcome,
+        delivery=delivery.name,
+        received_ms=delivery.received_ms,
+        body=delivery.body,
+        created=created,
+        subject=subject,
+        subscription=subscription,
+        why=why,
+    )

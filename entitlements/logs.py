@@ -1,0 +1,69 @@
+"""One line for each thing that happened: JSON for machines, columns for a terminal; never a secret."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Literal, TextIO
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+Format = Literal["json", "console"]
+
+_SECRET = re.compile(
+    r"\b(?:whsec|[sr]k_live|[sr]k_test|ent)_[\w-]{4,}|(?i:bearer) +[^\s\"']+|:[^/@\s]+@", re.ASCII
+)
+_MASK = "***"
+
+
+def configure(form: Format, stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
+    """Send our lines, and those of the libraries, to a stream (standard error unless given), in one form."""
+    out = stream or sys.stderr
+    first: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+    ]
+    last: list[Processor] = [structlog.processors.format_exc_info, mask, _renderer(form, out)]
+    structlog.configure(
+        processors=[*first, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    without_meta = ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        ProcessorFormatter(processors=[without_meta, *last], foreign_pre_chain=first)
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Put stars over whatever looks like a signing secret, a key, a token or a password in an address."""
+    return {key: _masked(value) for key, value in event.items()}
+
+
+def _masked(value: object) -> object:
+    """Return a value as plain data, however deep a secret may be in it."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return _SECRET.sub(_MASK, value)
+        case Mapping():
+            return {str(key): _masked(inner) for key, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_masked(inner) for inner in value]
+        case _:
+            return _SECRET.sub(_MASK, repr(value))
+
+
+def _renderer(form: Format, out: TextIO) -> Processor:
+    if form == "json":
+        return structlog.processors.JSONRenderer()
+    # Plain, since the default one prints local variables, where secrets are.
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)

@@ -1,0 +1,39 @@
+"""What is counted, for Prometheus. Names and labels in one place; no ids in labels."""
+
+from typing import get_args
+
+from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+
+from entitlements.model import Outcome
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+_webhooks = Counter("entitlements_webhooks", "Deliveries stored, by outcome.", ["outcome"])
+_refused = Counter("entitlements_webhooks_refused", "Deliveries refused, by error.", ["error"])
+_seconds = Histogram(
+    "entitlements_webhook_seconds", "From the request to the receipt.", buckets=_BUCKETS
+)
+_queries = Counter("entitlements_queries", "Answers given, by what was asked.", ["call"])
+
+_by_outcome = {outcome: _webhooks.labels(outcome) for outcome in get_args(Outcome)}
+
+
+def webhook(outcome: Outcome, seconds: float) -> None:
+    """Count a delivery that is stored."""
+    _by_outcome[outcome].inc()
+    _seconds.observe(seconds)
+
+
+def webhook_refused(error: str) -> None:
+    """Count a delivery that was not taken in, by the class of its error."""
+    _refused.labels(error).inc()
+
+
+def answered(call: str, answers: int = 1) -> None:
+    """Count answers given, by the call that asked: `list`, `one` or `checks`."""
+    _queries.labels(call).inc(answers)
+
+
+def exposition() -> bytes:
+    """Return everything counted, in Prometheus' text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,41 @@
+#!lua
+-- What follows from one event, or from another policy, into one customer's records: all of it, or nothing.
+-- The rules are in Python; this only compares and writes.
+-- KEYS: hot record, log, changes, then cold records and lists as the counts below say. All carry one hash tag.
+-- ARGV: version expected, hot record,
+--       number of cold records, each one's text,
+--       number of marks, each one's score (or "" to take it off its list) and member,
+--       number of log fields and values, these,
+--       changes...
+-- Returns 1, or 0 where the version is another one: somebody else wrote, read again.
+local held = redis.call('GET', KEYS[1])
+local version = held and string.match(held, '^{"version":(%d+)') or '0'
+if version ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2])
+local key, arg = 4, 3
+local function count()
+  arg = arg + 1
+  return tonumber(ARGV[arg - 1])
+end
+for _ = 1, count() do
+  redis.call('SET', KEYS[key], ARGV[arg])
+  key, arg = key + 1, arg + 1
+end
+for _ = 1, count() do
+  if ARGV[arg] == '' then
+    redis.call('ZREM', KEYS[key], ARGV[arg + 1])
+  else
+    redis.call('ZADD', KEYS[key], ARGV[arg], ARGV[arg + 1])
+  end
+  key, arg = key + 1, arg + 2
+end
+local fields = count()
+if fields > 0 then
+  redis.call('XADD', KEYS[2], '*', unpack(ARGV, arg, arg + fields - 1))
+end
+for i = arg + fields, #ARGV do
+  redis.call('XADD', KEYS[3], '*', 'change', ARGV[i])
+end
+return 1

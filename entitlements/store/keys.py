@@ -1,0 +1,57 @@
+"""The names of every key, in one place.
+
+One customer's keys share a hash tag, `{partition}`, so that a commit touches one slot of a cluster. The number of
+partitions is recorded in the store at its first start and never changes after it.
+"""
+
+from binascii import crc32
+
+from entitlements.model import Subject
+
+PARTITIONS = 64
+"""How many a new store is given: enough to spread over a cluster's nodes, few enough to read as one feed."""
+
+META = "ent:meta"
+"""Hash: `partitions`, `livemode`, `policy`."""
+
+
+def partition(name: str, partitions: int) -> int:
+    """Return the partition of a subject or, for events about no customer, of an event id."""
+    return crc32(name.encode()) % partitions
+
+
+def customer(p: int, subject: Subject) -> str:
+    """Name the hot record: a JSON string."""
+    return f"ent:{{{p}}}:c:{subject}"
+
+
+CUSTOMERS = "ent:{*}:c:*"
+"""Matches the hot record of every customer."""
+
+
+def subject_of(name: str) -> Subject:
+    """Return whose hot record a key names."""
+    said = name.partition(":c:")[2]
+    account, slash, rest = said.partition("/")
+    return Subject(rest, account or None) if slash else Subject(said)
+
+
+def subscription(p: int, subject: Subject, name: str) -> str:
+    """Name the cold record: a JSON string. A connected account's name is part of it."""
+    account = f"{subject.account}/" if subject.account else ""
+    return f"ent:{{{p}}}:s:{account}{name}"
+
+
+def event(p: int, name: str) -> str:
+    """Name the mark of an event that moves no subscription: `<outcome> <delivery>`, with an expiry."""
+    return f"ent:{{{p}}}:e:{name}"
+
+
+def policy(digest: str) -> str:
+    """Name a version of the policy: a JSON string."""
+    return f"ent:policy:{digest}"
+
+
+def shared(p: int, name: str) -> str:
+    """Name what a partition's customers share: `log`, `changes`, `quarantine` (streams), `due`, `paused`, `review`."""
+    return f"ent:{{{p}}}:{name}"

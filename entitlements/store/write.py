@@ -1,0 +1,96 @@
+"""What one run of the commit script is given."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from entitlements.absorb import Absorbed, Held, Lists
+from entitlements.model import Change, CustomerRecord, Subject, SubscriptionRecord
+from entitlements.redecide import Whole
+from entitlements.store import keys
+from entitlements.store.entry import Entry, Value
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Mark(NamedTuple):
+    """A place on one of the lists; a null score takes the member off."""
+
+    list: str
+    score: int | None
+    member: str
+
+
+class Write(Struct, frozen=True, kw_only=True):
+    """A customer's records as they are to be, if the version is still the one that was read."""
+
+    expected: int
+    record: CustomerRecord
+    colds: Mapping[str, SubscriptionRecord]
+    marks: Sequence[Mark]
+    fields: Sequence[Value] = ()
+    """The log entry; none where no event caused the write."""
+    changes: Sequence[Change] = ()
+
+    def keys(self, p: int, subject: Subject) -> list[str]:
+        """Return the script's KEYS, all in one slot."""
+        return [
+            keys.customer(p, subject),
+            *(keys.shared(p, name) for name in ("log", "changes")),
+            *(keys.subscription(p, subject, name) for name in self.colds),
+            *(keys.shared(p, mark.list) for mark in self.marks),
+        ]
+
+    def values(self) -> list[Value]:
+        """Return the script's ARGV (commit.lua says how they are read)."""
+        marks = [
+            part for m in self.marks for part in ("" if m.score is None else m.score, m.member)
+        ]
+        return [
+            self.expected,
+            _encode(self.record),
+            len(self.colds),
+            *map(_encode, self.colds.values()),
+            len(self.marks),
+            *marks,
+            len(self.fields),
+            *self.fields,
+            *map(_encode, self.changes),
+        ]
+
+
+def of_event(held: Held, absorbed: Absorbed, subject: Subject, entry: Entry) -> Write:
+    """Return what one event makes of a customer's records."""
+    return Write(
+        expected=held.customer.version,
+        record=absorbed.customer,
+        colds={entry.subscription: absorbed.subscription},
+        marks=_marks(subject, {entry.subscription: absorbed.lists}),
+        fields=entry.fields(),
+        changes=absorbed.changes,
+    )
+
+
+def of_policy(
+    before: Whole, after: Whole, lists: Mapping[str, Lists], changes: Sequence[Change]
+) -> Write:
+    """Return what another policy makes of them; a cold record that stays as it is is not written."""
+    return Write(
+        expected=before.record.version,
+        record=after.record,
+        colds={
+            n: cold for n, cold in after.subscriptions.items() if cold != before.subscriptions[n]
+        },
+        marks=_marks(before.subject, lists),
+        changes=changes,
+    )
+
+
+def _marks(subject: Subject, lists: Mapping[str, Lists]) -> list[Mark]:
+    found = [Mark("due", on.due, str(subject)) for on in lists.values()][:1]
+    for name, on in lists.items():
+        member = f"{subject} {name}"
+        found += [Mark("paused", on.paused_since, member), Mark("review", on.review_since, member)]
+    return found

@@ -1,0 +1,111 @@
+"""Stripe's shapes, as far as we read them, of every API version. Only decode.py knows these names.
+
+Source: https://docs.stripe.com/api/events/object and https://docs.stripe.com/api/subscriptions/object.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+_SIGNS = r"^[^\x00-\x20\x7f\ud800-\udfff]+\Z"  # what can stand in keys, logs and answers; \Z: `$` lets "\n" through
+Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=_SIGNS)]
+Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]  # up to the year 9999
+
+
+class Request(Struct):
+    """What caused the event; its id is null where Stripe did by itself."""
+
+    id: str | None = None
+
+
+class Event(Struct):
+    """Stripe's envelope."""
+
+    id: Id
+    type: Id
+    created: Seconds
+    livemode: bool
+    data: Raw
+    object: str = "event"
+    account: Id | None = None
+    request: Request | str | None = None
+
+
+class Reference(Struct):
+    """An object that may come expanded: only its id counts."""
+
+    id: Id
+
+
+class Price(Struct):
+    """A price, or the plan that very old items carry in its place."""
+
+    id: Id
+    product: Id | Reference | None = None
+    lookup_key: str | None = None
+
+
+class Item(Struct):
+    """One subscription item."""
+
+    id: Id
+    price: Price | None = None
+    plan: Price | None = None
+    quantity: int | None = None
+    current_period_end: Seconds | None = None
+
+
+class Items(Struct):
+    """A list object: its first page."""
+
+    data: list[Item]
+    has_more: bool = False
+
+
+class Pause(Struct):
+    """`pause_collection`."""
+
+    behavior: Id
+    resumes_at: Seconds | None = None
+
+
+class Reason(Struct):
+    """Why a subscription is paused."""
+
+    type: str | None = None
+
+
+class Paused(Struct):
+    """Details of the status `paused`."""
+
+    subscription: Reason | None = None
+
+
+class StatusDetails(Struct):
+    """Since `2026-09-30.endive`."""
+
+    paused: Paused | None = None
+
+
+class Subscription(Struct):
+    """The fields of a subscription that we read."""
+
+    id: Id
+    customer: Id | Reference
+    status: Id
+    items: Items
+    object: str = "subscription"
+    pause_collection: Pause | UnsetType | None = UNSET
+    cancel_at: Seconds | None = None
+    cancel_at_period_end: bool = False
+    trial_end: Seconds | None = None
+    current_period_end: Seconds | None = None
+    status_details: StatusDetails | None = None
+    metadata: dict[str, str | None] | None = None
+
+
+class Data(Struct):
+    """What an event carries."""
+
+    object: Subscription
+    previous_attributes: dict[str, Any] | UnsetType | None = UNSET
