@@ -55,8 +55,7 @@ def follows(state: State | None, fact: Fact) -> bool:
     """Tell whether a fact comes after all that a state was folded from, so that one step is enough."""
     if state is None:
         return True
-    over = state.snapshot.status in order.FINAL
-    return state.at < fact.created and not over and not state.ambiguous
+    return state.at < fact.created and state.snapshot.status not in order.FINAL
 
 
 def step(state: State | None, fact: Fact) -> State:

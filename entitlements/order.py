@@ -130,12 +130,11 @@ def _arrange(
     place = {state: i for i, state in enumerate(walk)}
     steps = {pair: i for i, pair in enumerate(pairwise(walk), start=1)}
 
-    def position(fact: Fact) -> tuple[bool, bool, int, str]:
+    def position(fact: Fact) -> tuple[bool, int, str]:
         before = fact.snapshot_before()
         step = steps.get((before, fact.snapshot)) if before is not None else None
         where = place.get(fact.snapshot, -1) if step is None else step
-        last = fact.snapshot == end and where == len(walk) - 1
-        return fact.type != "customer.subscription.created", last, where, fact.event
+        return fact.type != "customer.subscription.created", where, fact.event
 
     return tuple(sorted(group, key=position))
 

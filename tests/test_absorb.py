@@ -19,6 +19,7 @@ from entitlements.model import (
     SubscriptionRecord,
 )
 from entitlements.policy import BUILT_IN
+from entitlements.policy_file import parse
 from tests.support.histories import (
     MONTH,
     START,
@@ -112,6 +113,36 @@ def test_a_doubt_is_ambiguous_and_for_review() -> None:
 
     assert (take(*doubt).outcome, take(*doubt).lists.review_since) == ("ambiguous", START)
     assert take(*doubt, updated(START + 1, ACTIVE, VOID)).lists.review_since is None
+
+
+def test_what_policy_leaves_to_a_person_is_for_review() -> None:
+    """From the start of the pause on, also while what was paid is still served."""
+    waits = parse(
+        'pause_collection.void = { access = "review", from = "period_end", while_pending = "revoke" }'
+    )
+    held = Held(take(created(START, ACTIVE)).customer, take(created(START, ACTIVE)).subscription)
+    found = absorb(held, event(updated(START + 5, ACTIVE, VOID)), waits, START + 5)
+
+    assert found.lists.review_since == START + 5
+    assert take(created(START, ACTIVE)).lists.review_since is None
+
+
+def test_a_twin_in_the_same_second_is_not_stale() -> None:
+    """It is not older than what is held."""
+    twins = (
+        updated(START + 5, ACTIVE, VOID, "a", "req"),
+        updated(START + 5, ACTIVE, VOID, "b", "req"),
+    )
+
+    assert take(created(START, ACTIVE), *twins).outcome == "unchanged"
+
+
+def test_a_change_names_the_account_that_it_is_of() -> None:
+    """A connected account's customers are told apart in the feed."""
+    first = replace(event(created(START, ACTIVE)), subject=Subject("cus_1", "acct_1"))
+    (change,) = absorb(NOTHING, first, BUILT_IN, START).changes
+
+    assert (change.customer, change.account) == ("cus_1", "acct_1")
 
 
 def test_a_pause_of_a_subscription_out_of_use_is_not_in_the_list_of_pauses() -> None:

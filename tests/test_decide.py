@@ -460,6 +460,26 @@ def test_a_void_pause_over_three_renewals_ends_with_the_first_period() -> None:
         )
 
 
+def test_a_cancellation_to_come_serves_what_was_paid_when_the_pause_began() -> None:
+    """Renewals of a paused subscription are not paid, whenever it will end."""
+    policy = parse('status.canceled = { access = "revoke", from = "period_end" }')
+    ending = paused("void", cancel_at=NOW + DAY, items=(item(end=PAID + MONTH),))
+    facts = updated(NOW - 9, snapshot(), paused("void"), "a"), updated(NOW, paused("void"), ending)
+
+    assert rows(_state(facts, policy), policy) == [
+        (NOW, True, "paused_void"),
+        (NOW + DAY, True, "canceled"),
+        (PAID, False, "canceled"),
+    ]
+
+
+def test_an_unknown_value_may_look_like_anything() -> None:
+    """What is unknown is told from what its value is."""
+    state = changed(snapshot("a=b"))
+
+    assert rows(state, parse('unknown.status = "revoke"')) == [(NOW, False, "unknown_status")]
+
+
 def test_two_items_end_with_their_own_periods() -> None:
     """Each feature is served for as long as its own item is paid."""
     items = item(), item("si_2", "extra", end=PAID + MONTH)

@@ -206,6 +206,7 @@ CANCELED = snapshot("canceled")
 CUT = snapshot("paused", items=(item(end=START + 9),))
 """Stripe cuts the period short when it pauses a subscription."""
 
+OVER = replace(CUT, status="canceled")
 BRIEFLY = replace(ACTIVE, pause_collection=PauseCollection("void", START + 100))
 DUE = snapshot("past_due")
 PAID = {"si_1": START + MONTH}
@@ -215,12 +216,12 @@ PAID_UNTIL: list[tuple[str, list[Fact], dict[str, int]]] = [
     ("canceled: the period in force", [updated(START, ACTIVE, CANCELED)], PAID),
     (
         "canceled in an update that also cuts the period",
-        [updated(START + 9, ACTIVE, replace(CUT, status="canceled"))],
+        [updated(START + 9, ACTIVE, OVER)],
         PAID,
     ),
     (
         "deleted: the period held before",
-        [created(START, ACTIVE), point(START + 9, replace(CUT, status="canceled"), "deleted", "x")],
+        [created(START, ACTIVE), point(START + 9, OVER, "deleted", "x")],
         PAID,
     ),
     ("deleted, and nothing held before", [point(START, CANCELED, "deleted", "x")], PAID),
@@ -238,7 +239,15 @@ PAID_UNTIL: list[tuple[str, list[Fact], dict[str, int]]] = [
         "canceled while paused: no less than was left",
         [
             updated(START + 9, ACTIVE, CUT, "evt_a"),
-            updated(START + 10, CUT, replace(CUT, status="canceled"), "evt_b"),
+            updated(START + 10, CUT, OVER, "evt_b"),
+        ],
+        PAID,
+    ),
+    (
+        "canceled while paused, and the event of it lost",
+        [
+            updated(START + 9, ACTIVE, CUT, "evt_a"),
+            updated(START + 99, replace(CUT, status="canceled", cancel_at=1), OVER, "evt_b"),
         ],
         PAID,
     ),
@@ -338,6 +347,50 @@ def test_a_doubt_within_a_second_is_marked_until_the_next_one() -> None:
 
     assert state_after(stopped, going).ambiguous
     assert not state_after(stopped, going, settled).ambiguous
+
+
+def test_a_round_trip_within_a_second_ends_in_what_was_held_before_it() -> None:
+    """What the second does not say is known from the one before."""
+    there, back = (
+        updated(START + 5, ACTIVE, VOID, "evt_a"),
+        updated(START + 5, VOID, ACTIVE, "evt_b"),
+    )
+    first = created(START, ACTIVE), created(START, VOID)
+
+    ends = [state_after(before, there, back) for before in first]
+
+    assert [(end.snapshot, end.ambiguous) for end in ends] == [(ACTIVE, False), (VOID, False)]
+
+
+def test_the_policy_chooses_where_a_second_may_have_ended() -> None:
+    """The more entitling state, or the less."""
+    doubt = (
+        point(START, ACTIVE, "resumed", "evt_a"),
+        point(START, snapshot("paused"), "paused", "evt_b"),
+    )
+    ends = [fold(doubt, replace(BUILT_IN, ambiguous=word))[1] for word in ("grant", "revoke")]
+
+    assert [end.snapshot.status for end in ends if end] == ["active", "paused"]
+
+
+def test_a_later_second_follows_also_a_doubt() -> None:
+    """One step is enough, whatever the last second ended in; an event of the same second is not later."""
+    doubt = point(START, ACTIVE, "resumed", "a"), point(START, snapshot("paused"), "paused", "b")
+    held = state_after(*doubt)
+
+    assert [follows(held, updated(START + n, ACTIVE, VOID)) for n in (-1, 0, 1)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_creation_that_is_paused_assumes_nothing() -> None:
+    """There was no time before it in which the pause could have begun."""
+    pause = state_after(created(START, VOID)).pause
+
+    assert pause
+    assert not pause.assumed
 
 
 def test_nothing_follows_the_end() -> None:

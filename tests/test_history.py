@@ -1,16 +1,31 @@
 """A whole life as one decision."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from entitlements.decide import decide
 from entitlements.fold import fold
 from entitlements.history import history
-from entitlements.model import CustomerRecord, Decision, Fact
-from entitlements.policy import BUILT_IN
+from entitlements.model import CustomerRecord, Decision, Fact, PauseCollection
+from entitlements.policy import BUILT_IN, Policy
+from entitlements.policy_file import parse
 from entitlements.resolve import entitlement
-from tests.support.histories import MONTH, START, Life, created, item, lives, snapshot, updated
+from tests.support.histories import (
+    MONTH,
+    START,
+    Life,
+    created,
+    item,
+    lives,
+    point,
+    snapshot,
+    updated,
+)
+from tests.support.policies import policies, wide_lives
 
 
 def at_moment(facts: tuple[Fact, ...], at: int) -> CustomerRecord:
@@ -51,6 +66,111 @@ def test_until_reaches_over_events_that_came_later() -> None:
     found = history([created(START, snapshot()), updated(START + 10, snapshot(), unpaid)], BUILT_IN)
 
     assert entitlement(_record(found), "pro", START + 3).until == START + 10
+
+
+VOID = snapshot(pause_collection=PauseCollection("void"))
+
+
+def test_a_life_is_told_from_its_first_fact_on_and_decided_by_its_last() -> None:
+    """What began when, and what is in doubt, is of now."""
+    stopped = point(START + 20, replace(VOID, status="paused"), "paused", "evt_b")
+    draft = snapshot(pause_collection=PauseCollection("keep_as_draft"))
+    doubt = point(START + 20, draft, "resumed", "evt_c")
+    facts = [created(START, snapshot()), updated(START + 10, snapshot(), VOID), stopped, doubt]
+    found, latest = history(facts, BUILT_IN), at_moment(tuple(facts), START + 20).decisions["sub_a"]
+    assert found
+
+    assert (found.as_of, found.since, found.flags) == (START, START + 10, ("ambiguous",))
+    assert (latest.since, latest.flags) == (found.since, found.flags)
+
+
+def test_a_pause_over_renewals_is_told_with_what_was_paid_when_it_began() -> None:
+    """Each second is decided by all that came before it."""
+    later = replace(VOID, items=(item(end=START + 2 * MONTH),))
+    facts = [
+        created(START, snapshot()),
+        updated(START + 10, snapshot(), VOID, "evt_a"),
+        updated(START + MONTH, VOID, later, "evt_b"),
+    ]
+    found = history(facts, BUILT_IN)
+    assert found
+
+    assert [(s.start, s.granted, s.reason) for s in found.features["pro"]] == [
+        (START, True, "active"),
+        (START + 10, True, "paused_void"),
+        (START + MONTH, False, "paused_void"),
+    ]
+
+
+def test_what_claims_to_come_after_the_end_changes_nothing() -> None:
+    """It was denied from the deletion on, at every instant."""
+    over = point(START + 10, snapshot("canceled"), "deleted", "evt_a")
+    late = updated(START + 20, VOID, snapshot(), "evt_b")
+    found = history([created(START, snapshot()), over, late], BUILT_IN)
+    assert found
+
+    assert [(s.start, s.granted) for s in found.features["pro"]] == [
+        (START, True),
+        (START + 10, False),
+    ]
+
+
+def test_what_comes_to_light_after_the_end_counts_from_then_on() -> None:
+    """Of a payment that was told late the answers before it knew nothing: they stay as they were."""
+    due, over = snapshot("past_due"), point(START + 10, snapshot("canceled"), "deleted", "evt_a")
+    facts = [created(START, due), over, updated(START + 20, due, snapshot(), "evt_b")]
+    served = parse('status.canceled = { access = "revoke", from = "period_end" }')
+    found = history(facts, served)
+    assert found
+
+    assert [(s.start, s.granted, s.reason) for s in found.features["pro"]] == [
+        (START, True, "past_due"),
+        (START + 10, False, "canceled"),
+        (START + 20, True, "canceled"),
+        (START + MONTH, False, "canceled"),
+    ]
+
+
+def test_an_event_at_the_instant_of_a_flip_has_the_last_word() -> None:
+    """What was foretold for that second was not to be."""
+    brief = snapshot(pause_collection=PauseCollection("void", START + 50))
+    facts = [created(START, brief), updated(START + 50, brief, snapshot("unpaid"))]
+    found = history(facts, BUILT_IN)
+    assert found
+
+    assert [(s.start, s.reason) for s in found.features["pro"]] == [
+        (START, "paused_void"),
+        (START + 50, "unpaid"),
+    ]
+
+
+@given(wide_lives(), policies(), st.integers(-5, 5 * MONTH))
+def test_the_past_under_any_policy_is_answered_by_its_definition(
+    life: Life, policy: Policy, later: int
+) -> None:
+    """At every instant, and just before each change, the history answers what deciding over the facts answers."""
+    found = history(life.facts, policy)
+    assert found
+    starts = {s.start for said in found.features.values() for s in said}
+    for at in {START + later, *starts, *(start - 1 for start in starts)}:
+        known = fold([f for f in life.facts if f.created <= at], policy)[1]
+        expected = _record(decide(known, policy) if known else None)
+        for feature in found.features:
+            one, other = (entitlement(r, feature, at) for r in (expected, _record(found)))
+            assert replace(one, until=None, then=None, flags=UNSET) == replace(
+                other, until=None, then=None, flags=UNSET
+            )
+
+
+@given(wide_lives(), policies())
+def test_a_life_is_ordered_total_and_minimal(life: Life, policy: Policy) -> None:
+    """As any timeline: from the first fact on, upwards, and no two neighbours alike."""
+    found = history(life.facts, policy)
+    assert found
+    for said in found.features.values():
+        assert said[0].start == found.as_of == START
+        assert [s.start for s in said] == sorted({s.start for s in said})
+        assert all(a.says() != b.says() for a, b in pairwise(said))
 
 
 @given(lives(), st.integers(-5, 5 * MONTH))

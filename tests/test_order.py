@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from entitlements import order
 from entitlements.model import Fact, PauseCollection, Snapshot
 from entitlements.policy import Access
-from tests.support.histories import START, Life, created, lives, point, snapshot, updated
+from tests.support.histories import START, Life, created, item, lives, point, snapshot, updated
 
 ACTIVE = snapshot()
 PAUSED = snapshot(pause_collection=PauseCollection("void"))
@@ -106,7 +107,32 @@ def test_deletion_follows_the_update_that_cancels() -> None:
     """Of two final facts in one second, the deletion is the last."""
     canceled, deleted = updated(START, ACTIVE, OVER, "b"), point(START, OVER, "deleted", "a")
 
-    assert order.within_second(ACTIVE, [deleted, canceled], "grant").facts == (canceled, deleted)
+    assert order.within_second(ACTIVE, [deleted, canceled], "grant") == ((canceled, deleted), False)
+
+
+@pytest.mark.parametrize(
+    ("fact", "final"),
+    [
+        (point(START, OVER, "deleted", "a"), True),
+        (point(START, snapshot("hibernating"), "deleted", "a"), True),
+        (updated(START, ACTIVE, OVER), True),
+        (updated(START, snapshot("incomplete"), snapshot("incomplete_expired")), True),
+        (updated(START, OVER, UNPAID), False),
+    ],
+)
+def test_what_is_final(fact: Fact, final: bool) -> None:  # noqa: FBT001  a row
+    """A deletion, whatever it says, and a status that has no way out."""
+    later = updated(START + 9, PAUSED, ACTIVE, "evt_later")
+
+    assert order.is_final(fact) is final
+    assert order.by_second([later, fact])[-1] == [fact if final else later]
+
+
+def test_one_fact_alone_is_no_doubt() -> None:
+    """Its state is where its second ended."""
+    alone = updated(START, ACTIVE, PAUSED)
+
+    assert order.within_second(None, [alone], "grant") == ((alone,), False)
 
 
 def test_a_point_beside_its_update_is_no_doubt() -> None:
@@ -139,6 +165,72 @@ def test_a_lost_update_leaves_a_doubt() -> None:
 
     assert end(ACTIVE, *facts)[1]
     assert end(ACTIVE, *facts) == end(ACTIVE, *reversed(facts))
+
+
+def test_a_round_trip_elsewhere_is_ambiguous() -> None:
+    """Where neither of its states is the one held before, the second can have ended in either."""
+    there, back = updated(START, ACTIVE, PAUSED, "a"), updated(START, PAUSED, ACTIVE, "b")
+
+    assert end(UNPAID, there, back) == (ACTIVE, True)
+
+
+def test_what_entitles_alike_is_chosen_by_its_own_text() -> None:
+    """Neither arrival nor the run of the process decides."""
+    carts = [snapshot(items=(item(quantity=n),)) for n in range(1, 9)]
+    facts = [point(START, cart, "resumed", f"evt_{n}") for n, cart in enumerate(carts)]
+
+    for order_of_arrival in (facts, facts[::-1]):
+        assert end(None, *order_of_arrival) == (max(carts, key=repr), True)
+        assert end(None, *order_of_arrival, prefer="revoke") == (min(carts, key=repr), True)
+
+
+def test_a_value_that_is_not_known_entitles_least() -> None:
+    """Less than any status that can go on."""
+    odd = snapshot("hibernating")
+    for status in ("incomplete", "unpaid", "paused", "past_due", "trialing", "active"):
+        facts = point(START, odd, "resumed", "a"), point(START, snapshot(status), "resumed", "b")
+        assert end(None, *facts)[0].status == status
+        assert end(None, *facts, prefer="revoke")[0] == odd
+
+
+def test_the_facts_of_a_second_follow_its_walk() -> None:
+    """Also where it comes to one state twice: each change at its own step, each point after the one that led to it."""
+    walked = [
+        updated(START, ACTIVE, PAUSED, "evt_7"),
+        updated(START, PAUSED, DRAFT, "evt_5"),
+        point(START, DRAFT, "paused", "evt_9"),
+        updated(START, DRAFT, PAUSED, "evt_3"),
+        updated(START, PAUSED, UNPAID, "evt_1"),
+    ]
+    for arrival in (walked, walked[::-1]):
+        (group,) = order.by_second(arrival)
+        assert list(order.within_second(ACTIVE, group, "grant").facts) == walked
+
+
+def test_of_several_walks_the_same_one_is_taken() -> None:
+    """Two ways lead through these changes, from the state held before to the one end."""
+    trial = snapshot("trialing")
+    walked = [
+        updated(START, trial, UNPAID, "evt_1"),
+        updated(START, UNPAID, trial, "evt_2"),
+        updated(START, trial, ACTIVE, "evt_0"),
+        updated(START, ACTIVE, UNPAID, "evt_3"),
+    ]
+    (group,) = order.by_second(walked)
+
+    assert order.within_second(trial, group, "grant") == (tuple(walked), False)
+
+
+def test_what_is_off_the_walk_comes_first_and_creation_before_it() -> None:
+    """An event was lost: the walk still ends the second, and a creation begins it."""
+    facts = [
+        created(START, snapshot("incomplete"), "evt_z"),
+        point(START, UNPAID, "resumed", "evt_b"),
+        updated(START, ACTIVE, PAUSED, "evt_a"),
+    ]
+    (group,) = order.by_second(facts)
+
+    assert order.within_second(None, group, "grant") == (tuple(facts), True)
 
 
 @given(lives(), st.randoms(use_true_random=False))

@@ -204,6 +204,49 @@ def test_what_is_written_out_in_full_is_the_same_policy() -> None:
     assert explicit.digest == BUILT_IN.digest
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('features.a = "a"', 'features.a = { feature = "a", quantity = 1 }'),
+        ('features.a = ["a", "b"]', 'features.a = ["a", { feature = "b", quantity = 1 }]'),
+        (
+            '[[scope]]\nprice = "a"\nstatus.unpaid = "revoke"',
+            '[[scope]]\nprice = "a"\nstatus.unpaid = { access = "revoke", from = "now", grace = 0 }',
+        ),
+        (
+            '[[scope]]\nprice = "a"\nstatus.unpaid = "grant"\nstatus.paused = "grant"',
+            '[[scope]]\nstatus.paused = "grant"\nstatus.unpaid = "grant"\nprice = "a"',
+        ),
+    ],
+)
+def test_however_it_is_written_it_has_one_name(one: str, other: str) -> None:
+    """In features and in scopes as well."""
+    assert parse(one).digest == parse(other).digest != BUILT_IN.digest
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('features.a = "a"', 'features.a = "b"'),
+        ('features.a = "a"', 'features.a = { feature = "a", quantity = 2 }'),
+        ('features.a = ["a", "b"]', 'features.a = ["b", "a"]'),
+        ("features.a = []", 'features.a = "a"'),
+        ('[[scope]]\nprice = "a"', '[[scope]]\nproduct = "a"'),
+        ('[[scope]]\nprice = "a"', '[[scope]]\nprice = "a"\nstatus.unpaid = "revoke"'),
+        ('ambiguous = "grant"', 'ambiguous = "revoke"'),
+        ("stale_ttl = 1", "stale_ttl = 2"),
+        ("log_retention = 1", "log_retention = 2"),
+        ('metadata_key = "a"', 'metadata_key = "b"'),
+        ('unknown.status = "revoke"', 'unknown.behavior = "revoke"'),
+        ('paused.system = "revoke"', 'paused.system = "grant"'),
+        ('pause_collection.active.void = "grant"', 'pause_collection.trialing.void = "grant"'),
+    ],
+)
+def test_whatever_is_changed_has_another_name(one: str, other: str) -> None:
+    """Each part of a policy is part of its name."""
+    assert len({parse(one).digest, parse(other).digest}) == 2
+
+
 @given(policies())
 def test_a_policy_keeps_its_name_in_the_store(policy: Policy) -> None:
     """It is stored as JSON, and read by every process."""

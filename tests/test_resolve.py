@@ -95,6 +95,17 @@ def test_the_answer_changes_when_the_last_grant_ends() -> None:
     assert ask(record(sub_a=(yes(0), no(10)), sub_b=(yes(0), no(20))), 10).until == 20
 
 
+def test_of_several_grants_the_one_that_lasts_longest_speaks() -> None:
+    """One without an end before any other, and of those that end alike the one that began last."""
+    ends, lasts = (yes(0), no(10), yes(15)), (yes(0), no(20))
+
+    assert ask(record(sub_a=lasts, sub_b=ends), 5).subscription == "sub_a"
+    assert ask(record(sub_a=(yes(0),), sub_b=lasts), 5).subscription == "sub_a"
+    assert ask(record(sub_a=(yes(3),), sub_b=(yes(0),)), 5).subscription == "sub_a"
+    assert ask(record(sub_a=(no(0), yes(3), no(20)), sub_b=ends), 5).subscription == "sub_a"
+    assert ask(record(sub_a=(yes(0),), sub_b=(yes(0),)), 5).subscription == "sub_b"
+
+
 def test_of_several_denials_the_latest_speaks() -> None:
     """A subscription that ended years ago is not the reason."""
     assert (
@@ -155,6 +166,16 @@ def test_an_override_comes_before_policy_until_it_expires() -> None:
     assert (granted.until, granted.then) == (20, Then(granted=False, reason="unpaid"))
     assert (denied.granted, denied.reason, denied.until) == (False, "override_deny", None)
     assert ask(record(grant, sub_a=(no(0),)), 20).reason == "unpaid"
+
+
+def test_an_override_is_of_as_many_as_were_bought() -> None:
+    """Of all subscriptions together; of what nobody bought, of one."""
+    grant = {"pro": Override("grant", "a promise")}
+
+    assert (
+        ask(record(grant, sub_a=(no(0, quantity=2),), sub_b=(yes(0, quantity=3),)), 5).quantity == 5
+    )
+    assert ask(record(grant), 5).quantity == 1
 
 
 def test_an_override_can_name_a_feature_that_nobody_sold() -> None:
@@ -327,3 +348,4 @@ def test_the_present_is_that_of_the_later_clock() -> None:
     held = record(sub_a=(yes(1_000),))
 
     assert [present(held, now) for now in (2_000, 990, 700, 699)] == [2_000, 1_000, 1_000, 699]
+    assert present(record(), 5) == 5
