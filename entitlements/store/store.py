@@ -38,11 +38,14 @@ NOTHING = SubscriptionRecord()
 
 
 class Store:
-    """Everything that knows how decisions are laid out in Redis."""
+    """Everything that knows how decisions are laid out in Redis.
+
+    `redis`, `partitions`, `partition` and `run` are for the modules of this room alone.
+    """
 
     def __init__(self, redis: Redis, partitions: int, durability: Durability) -> None:
-        self._redis = redis
-        self._partitions = partitions
+        self.redis = redis
+        self.partitions = partitions
         self._durability = durability
         self._commit = redis.register_script(_script("commit"))
         self._keep = redis.register_script(_script("keep"))
@@ -63,36 +66,36 @@ class Store:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._redis.aclose()
+        await self.redis.aclose()
 
     async def ping(self) -> None:
         """Ask for a sign of life. Raises StoreUnavailable."""
         async with reaching():
-            await self._redis.ping()
+            await self.redis.ping()
 
     async def customer(self, subject: Subject) -> CustomerRecord:
         """Return the hot record of a customer: empty, with version 0, where nothing is held."""
         async with reaching():
-            raw = await self._redis.get(keys.customer(self._partition(str(subject)), subject))
+            raw = await self.redis.get(keys.customer(self.partition(str(subject)), subject))
         return _customer.decode(raw) if raw else NOBODY
 
     async def customers(self, subjects: list[Subject]) -> list[CustomerRecord]:
         """Return the hot records of many customers, in their order, in one round trip."""
-        pipeline = self._redis.pipeline(
+        pipeline = self.redis.pipeline(
             transaction=False
         )  # not MGET: a cluster has them in many slots
         for subject in subjects:
-            pipeline.get(keys.customer(self._partition(str(subject)), subject))
+            pipeline.get(keys.customer(self.partition(str(subject)), subject))
         async with reaching():
             raws = await pipeline.execute()
         return [_customer.decode(raw) if raw else NOBODY for raw in raws]
 
     async def held(self, subject: Subject, subscription: str) -> Held:
         """Return the records that an event about a subscription is to be absorbed into."""
-        p = self._partition(str(subject))
+        p = self.partition(str(subject))
         names = keys.customer(p, subject), keys.subscription(p, subject, subscription)
         async with reaching():
-            hot, cold = await self._redis.mget(names)
+            hot, cold = await self.redis.mget(names)
         return Held(
             _customer.decode(hot) if hot else NOBODY,
             _subscription.decode(cold) if cold else NOTHING,
@@ -100,9 +103,9 @@ class Store:
 
     async def subscriptions(self, subject: Subject, names: list[str]) -> list[SubscriptionRecord]:
         """Return the cold records of a customer's subscriptions, in the order of their names."""
-        p = self._partition(str(subject))
+        p = self.partition(str(subject))
         async with reaching():
-            raws = await self._redis.mget([keys.subscription(p, subject, name) for name in names])
+            raws = await self.redis.mget([keys.subscription(p, subject, name) for name in names])
         return [_subscription.decode(raw) if raw else NOTHING for raw in raws]
 
     async def commit(self, held: Held, absorbed: Absorbed, subject: Subject, entry: Entry) -> bool:
@@ -119,13 +122,13 @@ class Store:
         return await self._write(before.subject, of_policy(before, after, lists, changes))
 
     async def _write(self, subject: Subject, write: Write) -> bool:
-        p = self._partition(str(subject))
-        return await self._run(self._commit, p, write.keys(p, subject), write.values()) == 1
+        p = self.partition(str(subject))
+        return await self.run(self._commit, p, write.keys(p, subject), write.values()) == 1
 
     async def keep(self, entry: Entry) -> tuple[Outcome, str]:
         """Keep an event that moves no subscription. Returns the outcome and delivery that are held for its id."""
-        p = self._partition(entry.event)
-        held = await self._run(
+        p = self.partition(entry.event)
+        held = await self.run(
             self._keep,
             p,
             [keys.event(p, entry.event), keys.shared(p, "log"), keys.shared(p, "quarantine")],
@@ -145,7 +148,7 @@ class Store:
         Nothing to do under `fsync`: what can be read is on disk. A replica confirms only what the asking connection
         wrote, so one small write stands for all that came before it. Raises NotDurable.
         """
-        await self._confirm(self._partition(name))
+        await self._confirm(self.partition(name))
 
     async def trim(self, before_ms: int) -> int:
         """Drop what the log and the change feed hold from before an instant. Returns how many entries went.
@@ -153,10 +156,10 @@ class Store:
         A mass of old entries is dropped in whole nodes, so a few may stay a little longer.
         """
         trimmed = 0
-        for p in range(self._partitions):
+        for p in range(self.partitions):
             for name in ("log", "changes"):
                 async with reaching():
-                    trimmed += await self._redis.xtrim(
+                    trimmed += await self.redis.xtrim(
                         keys.shared(p, name), minid=before_ms, approximate=True
                     )
         return trimmed
@@ -164,22 +167,22 @@ class Store:
     async def pin_livemode(self, *, livemode: bool) -> bool:
         """Record the mode of the first verified event; return the mode that is recorded."""
         async with reaching():
-            await self._redis.hsetnx(keys.META, "livemode", str(livemode).lower())
-            held = await self._redis.hget(keys.META, "livemode")
+            await self.redis.hsetnx(keys.META, "livemode", str(livemode).lower())
+            held = await self.redis.hget(keys.META, "livemode")
         return _text(held) == "true"
 
     async def policy(self, default: Policy) -> Policy:
         """Return the policy in force; where none is recorded yet, record and return `default`."""
         async with reaching():
-            await self._redis.set(keys.policy(default.digest), _encode(default), nx=True)
-            await self._redis.hsetnx(keys.META, "policy", default.digest)
+            await self.redis.set(keys.policy(default.digest), _encode(default), nx=True)
+            await self.redis.hsetnx(keys.META, "policy", default.digest)
         return await self.policy_in_force()
 
     async def policy_in_force(self) -> Policy:
         """Return the policy that is recorded. Raises StoreError where none is: the store is not the one it was."""
         async with reaching():
-            digest = _text(await self._redis.hget(keys.META, "policy"))
-            raw = await self._redis.get(keys.policy(digest))
+            digest = _text(await self.redis.hget(keys.META, "policy"))
+            raw = await self.redis.get(keys.policy(digest))
         if raw is None:
             raise StoreError("The store names no policy, as if it had been emptied. Start anew.")
         return _policy.decode(raw)
@@ -187,8 +190,8 @@ class Store:
     async def enforce(self, policy: Policy) -> None:
         """Put a policy in force: every process decides by it from its next look on."""
         async with reaching():
-            await self._redis.set(keys.policy(policy.digest), _encode(policy))
-            await self._redis.hset(keys.META, "policy", policy.digest)
+            await self.redis.set(keys.policy(policy.digest), _encode(policy))
+            await self.redis.hset(keys.META, "policy", policy.digest)
 
     async def subjects(self) -> AsyncIterator[tuple[float, list[Subject]]]:
         """Yield every customer held, in batches, with the share of the store that has been looked through.
@@ -196,11 +199,11 @@ class Store:
         A customer may come twice, as SCAN has it; one that is there all the time comes at least once.
         """
         async with reaching():
-            size = max(1, await self._redis.dbsize())
+            size = max(1, await self.redis.dbsize())
         cursor, seen = 0, 0
         while True:
             async with reaching():
-                cursor, names = await self._redis.scan(cursor, match=keys.CUSTOMERS, count=BATCH)
+                cursor, names = await self.redis.scan(cursor, match=keys.CUSTOMERS, count=BATCH)
             seen += BATCH
             yield min(1.0, seen / size), [keys.subject_of(_text(name)) for name in names]
             if cursor == 0:
@@ -209,9 +212,9 @@ class Store:
     async def wholes(self, subjects: list[Subject]) -> list[Whole]:
         """Return all that is held of some customers, in two round trips."""
         records = await self.customers(subjects)
-        pipeline = self._redis.pipeline(transaction=False)
+        pipeline = self.redis.pipeline(transaction=False)
         for subject, record in zip(subjects, records, strict=True):
-            p = self._partition(str(subject))
+            p = self.partition(str(subject))
             for name in record.decisions:
                 pipeline.get(keys.subscription(p, subject, name))
         async with reaching():
@@ -225,7 +228,7 @@ class Store:
             for subject, record in zip(subjects, records, strict=True)
         ]
 
-    async def _run(
+    async def run(
         self, script: AsyncScript, p: int, names: Sequence[str], values: Sequence[Value]
     ) -> object:
         """Run a script, to the configured durability: also where a retry finds that the first try has written."""
@@ -238,7 +241,7 @@ class Store:
         if self._durability != "replica":
             return
         async with reaching():
-            pipeline = self._redis.pipeline(transaction=False)
+            pipeline = self.redis.pipeline(transaction=False)
             pipeline.set(keys.shared(p, "confirmed"), 1)
             pipeline.wait(1, REPLICA_WAIT_MS)
             _, replicas = await pipeline.execute()
@@ -247,8 +250,9 @@ class Store:
                 "The write was made, but no replica confirmed it in time. Send it again."
             )
 
-    def _partition(self, name: str) -> int:
-        return keys.partition(name, self._partitions)
+    def partition(self, name: str) -> int:
+        """Return the partition of a subject or of an event id."""
+        return keys.partition(name, self.partitions)
 
 
 async def _refuse_unsafe(redis: Redis, durability: Durability) -> None:
