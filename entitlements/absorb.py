@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
+from entitlements.compact import compacted
 from entitlements.decide import decide, same
-from entitlements.fold import fold, fold_second, follows
+from entitlements.fold import fold, follows, step
 from entitlements.model import (
     PENDING,
     Change,
@@ -68,10 +69,13 @@ def absorb(held: Held, event: SubscriptionEvent, policy: Policy, now: int) -> Ab
         policy=policy.digest,
         decisions={**held.customer.decisions, event.subscription: decision},
     )
+    whole = SubscriptionRecord(
+        _with_outcome(facts, event.fact, outcome), state, held.subscription.base
+    )
     return Absorbed(
         outcome=outcome,
         customer=customer,
-        subscription=SubscriptionRecord(_with_outcome(facts, event.fact, outcome), state),
+        subscription=compacted(whole, now - policy.log_retention, policy),
         changes=tuple(changes(held.customer, customer, event.subject, event.fact.event, at)),
         lists=lists(customer, decision, state, at),
     )
@@ -91,9 +95,8 @@ def lists(customer: CustomerRecord, decision: Decision, state: State, at: int) -
 def _folded(held: SubscriptionRecord, fact: Fact, policy: Policy) -> tuple[tuple[Fact, ...], State]:
     """Fold one more fact: a step where it comes last, everything again where it does not."""
     if follows(held.state, fact):
-        last, state = fold_second(held.state, [fact], policy)
-        return held.facts + last, state
-    facts, folded = fold((*held.facts, fact), policy)
+        return (*held.facts, fact), step(held.state, fact)
+    facts, folded = fold((*held.facts, fact), policy, held.base)
     assert folded is not None  # there is at least this fact
     return facts, folded
 

@@ -11,6 +11,7 @@ Source: https://docs.stripe.com/billing/subscriptions/pause-payment and design n
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -26,36 +27,45 @@ OWING = frozenset({"past_due", "unpaid", "incomplete", "incomplete_expired"})
 """Statuses whose period in force is not paid for."""
 
 
-def fold(facts: Iterable[Fact], policy: Policy) -> tuple[tuple[Fact, ...], State | None]:
-    """Fold facts, given in any order and with any duplicates taken out, from nothing.
+def fold(
+    facts: Iterable[Fact], policy: Policy, base: State | None = None
+) -> tuple[tuple[Fact, ...], State | None]:
+    """Fold facts, given in any order and with any duplicates taken out, from a base that they all come after.
 
-    Returns them in canonical order, and the state that they end in (null without facts).
+    Returns them in canonical order, and the state that they end in (without facts the base, null being from nothing).
     """
+    groups = order.by_second(facts)
     ordered: list[Fact] = []
-    state: State | None = None
-    for group in order.by_second(facts):
-        second, state = fold_second(state, group, policy)
-        ordered += second
+    state = base
+    for group, following in zip_longest(groups, groups[1:], fillvalue=()):
+        held = state.snapshot if state and order.entered(_last(ordered), group) else None
+        second = order.within_second(held, group, policy.ambiguous, following)
+        state = _over(state, second)
+        ordered += second.facts
     return tuple(ordered), state
 
 
-def fold_second(
-    state: State | None, group: Sequence[Fact], policy: Policy
-) -> tuple[tuple[Fact, ...], State]:
-    """Carry a state over one more second (one group of `order.by_second`), which must not be empty."""
-    held = state.snapshot if state else None
-    second = order.within_second(held, group, policy.ambiguous)
+def _last(facts: Sequence[Fact]) -> Fact | None:
+    return facts[-1] if facts else None
+
+
+def _over(state: State | None, second: order.Second) -> State:
+    """Carry a state over one more second, which must not be empty."""
     for fact in second.facts:
         state = step(state, fact)
-    assert state is not None  # a group is never empty
-    return second.facts, replace(state, ambiguous=second.ambiguous)
+    assert state is not None  # a second is never empty
+    return replace(state, ambiguous=second.ambiguous)
 
 
 def follows(state: State | None, fact: Fact) -> bool:
-    """Tell whether a fact comes after all that a state was folded from, so that one step is enough."""
+    """Tell whether a fact comes after all that a state was folded from, so that one step is enough.
+
+    After an ambiguous second it is not: the fact may tell how that second ended.
+    """
     if state is None:
         return True
-    return state.at < fact.created and state.snapshot.status not in order.FINAL
+    over = state.snapshot.status in order.FINAL
+    return state.at < fact.created and not over and not state.ambiguous
 
 
 def step(state: State | None, fact: Fact) -> State:
@@ -130,7 +140,7 @@ def _pause(state: State | None, fact: Fact) -> Pause | None:
     if now is None:
         return None
     began_here = fact.before is not None and fact.before.pause_collection is None
-    if held and not began_here and not _over(held, now, fact.created):
+    if held and not began_here and not _another(held, now, fact.created):
         return replace(held, behavior=now.behavior, resumes_at=now.resumes_at)
     before = fact.snapshot_before() or fact.snapshot
     return Pause(
@@ -142,7 +152,7 @@ def _pause(state: State | None, fact: Fact) -> Pause | None:
     )
 
 
-def _over(held: Pause, now: PauseCollection, at: int) -> bool:
+def _another(held: Pause, now: PauseCollection, at: int) -> bool:
     """Tell whether a pause had reached its `resumes_at`, so that another date means another pause."""
     return lapsed(held, at) and now.resumes_at != held.resumes_at
 

@@ -10,14 +10,18 @@ from itertools import groupby
 from msgspec.structs import replace
 
 from entitlements.decide import cut, decide, minimal
-from entitlements.fold import fold, fold_second, follows
+from entitlements.fold import fold, follows, step
 from entitlements.model import SILENCE, Decision, Fact, Segment, State, Timeline
 from entitlements.policy import Policy
 
 
-def history(facts: Sequence[Fact], policy: Policy) -> Decision | None:
-    """Return the decision on a subscription from its first fact on; null without facts."""
-    eras = list(_eras(facts, policy))
+def history(facts: Sequence[Fact], policy: Policy, base: State | None = None) -> Decision | None:
+    """Return the decision on a subscription from its first fact on; null where nothing is held.
+
+    With a base, which older facts were folded to, it begins there: what was before is not known any more.
+    """
+    # by their beginning: an end that is younger than the base, and claims to be older, comes with the base
+    eras = list({era.as_of: era for era in _eras(facts, policy, base)}.values())
     if not eras:
         return None
     names = {name for era in eras for name in era.features}
@@ -27,27 +31,21 @@ def history(facts: Sequence[Fact], policy: Policy) -> Decision | None:
     )
 
 
-def _eras(facts: Sequence[Fact], policy: Policy) -> Iterable[Decision]:
+def _eras(facts: Sequence[Fact], policy: Policy, base: State | None) -> Iterable[Decision]:
     """Yield the decision that held from each second in which something was created."""
     ordered = sorted(facts, key=lambda f: (f.created, f.event))
-    state: State | None = None
-    seen = 0
+    state, seen = base, 0
+    if base:
+        yield decide(base, policy)
     for at, group in groupby(ordered, key=lambda f: f.created):
         second = list(group)
         seen += len(second)
-        state = _after(state, second, ordered[:seen], policy)
-        decision = decide(state, policy)
-        yield replace(decision, as_of=at)
-
-
-def _after(
-    state: State | None, second: list[Fact], all_so_far: list[Fact], policy: Policy
-) -> State:
-    if follows(state, second[0]) and len(second) == 1:
-        return fold_second(state, second, policy)[1]
-    _, folded = fold(all_so_far, policy)
-    assert folded is not None  # a second has facts
-    return folded
+        if follows(state, second[0]) and len(second) == 1:
+            state = step(state, second[0])
+        else:
+            _, state = fold(ordered[:seen], policy, base)
+        assert state is not None  # a second has facts
+        yield replace(decide(state, policy), as_of=max(at, base.at) if base else at)
 
 
 def _life(name: str, eras: Sequence[Decision]) -> Timeline:

@@ -9,6 +9,9 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+READ = "entitlements.subscription.read"
+"""The type of a fact that Stripe did not send: what a read of the subscription said, made to heal a doubt."""
+
 Behavior = str
 """`keep_as_draft`, `mark_uncollectible` or `void`: an open enum at Stripe, so any string can come."""
 
@@ -192,6 +195,8 @@ class SubscriptionRecord(Struct, frozen=True, omit_defaults=True):
 
     facts: tuple[Fact, ...] = ()
     state: State | None = None
+    base: State | None = None
+    """What the facts were folded to that are older than what is retained, and are kept no more."""
 
 
 class Change(Struct, frozen=True, omit_defaults=True):

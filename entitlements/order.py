@@ -9,8 +9,10 @@ departure, the walk is a round trip and the second ends where it began. Neither 
 - Creation is first; deletion, `canceled` and `incomplete_expired` are last and final, whatever their second.
 - Stripe may make two events of one change: the twin has the same request and the same two states, and is one edge.
 - `paused` and `resumed` come beside their `updated`: points, not edges. They say where the walk has been.
-- Where more than one end remains possible, the second is ambiguous. The end is then chosen by a fixed preference,
-  the same for every order of arrival, and a missing event or a read from Stripe heals it.
+- Where more than one end remains possible, what follows may tell: the next second begins in one of them. Else the
+  second is ambiguous. The end is then chosen by a fixed preference, the same for every order of arrival, and a missing
+  event or a read from Stripe heals it.
+- A read from Stripe says how the second in which it began was entered, so it comes before that second's events.
 
 Source: https://docs.stripe.com/webhooks (event ordering) and the fields of the Event object.
 """
@@ -20,10 +22,13 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from entitlements.model import Fact, Snapshot
+from entitlements.model import READ, Fact, Snapshot
 from entitlements.policy import Access
 
 FINAL = frozenset({"canceled", "incomplete_expired"})
+
+READ_SPAN = 10
+"""Seconds after its stamp within which a read may have seen what happened: longer than one may take."""
 
 _ENTITLING = (  # from the least entitling to the most
     "incomplete_expired",
@@ -60,16 +65,34 @@ def is_final(fact: Fact) -> bool:
 def by_second(facts: Iterable[Fact]) -> list[list[Fact]]:
     """Return the facts grouped by second, earliest first, each group in an order that arrival does not touch.
 
-    Final facts form the last groups, even if some other event claims a later second.
+    Final facts form the last groups, even if some other event claims a later second. A read is a group by itself.
     """
-    ordered = sorted(facts, key=lambda f: (is_final(f), f.created, f.event))
-    return [list(group) for _, group in groupby(ordered, key=lambda f: (is_final(f), f.created))]
+    ordered = sorted(facts, key=lambda f: (*_second(f), f.event))
+    return [list(group) for _, group in groupby(ordered, key=_second)]
 
 
-def within_second(held: Snapshot | None, group: Sequence[Fact], prefer: Access) -> Second:
+def _second(fact: Fact) -> tuple[bool, int, bool]:
+    return is_final(fact), fact.created, fact.type != READ
+
+
+def entered(before: Fact | None, group: Sequence[Fact]) -> bool:
+    """Tell whether the state after a fact is certainly the one that the next group began in.
+
+    A read may have seen a part of what the group tells of: it is stamped when it began, and took a while.
+    """
+    return before is None or before.type != READ or group[0].created > before.created + READ_SPAN
+
+
+def within_second(
+    held: Snapshot | None,
+    group: Sequence[Fact],
+    prefer: Access,
+    following: Sequence[Fact] = (),
+) -> Second:
     """Put the facts of one second in order.
 
-    `held` is the state before the second, or null where none is known; `prefer` chooses among several possible ends.
+    `held` is the state before the second, or null where none is known; `prefer` chooses among several possible ends,
+    unless the group that follows says which of them it began in.
     """
     if len(group) == 1:
         return Second(tuple(group), ambiguous=False)
@@ -79,6 +102,8 @@ def within_second(held: Snapshot | None, group: Sequence[Fact], prefer: Access) 
     start = created[0].snapshot if created else held
     edges = _edges(group)
     ends = _possible_ends(start, edges, [f.snapshot for f in group if f not in created])
+    if len(ends) > 1:
+        ends = ends & _beginnings(following) or ends
     end = _preferred(ends, prefer) if ends else group[0].snapshot
     return Second(_arrange(group, start, end, edges), ambiguous=len(ends) > 1)
 
@@ -109,6 +134,16 @@ def _possible_ends(
         ends = {start} if start in touched and start is not None else touched
     # A state that was seen, and that no edge leads to or from, may have come after the walk.
     return ends | ({state for state in seen if state not in touched} - {start})
+
+
+def _beginnings(group: Sequence[Fact]) -> set[Snapshot]:
+    """Return the states in which a second can have begun, by what its own facts say."""
+    if reads := {fact.snapshot for fact in group if fact.type == READ}:
+        return reads
+    edges = _edges(group)
+    balance = Counter(edge.before for edge in edges)
+    balance.subtract(edge.after for edge in edges)
+    return {state for state, n in balance.items() if n > 0} or set(balance)
 
 
 def _preferred(ends: Iterable[Snapshot], prefer: Access) -> Snapshot:

@@ -55,8 +55,8 @@ def _refolded(cold: SubscriptionRecord, policy: Policy) -> SubscriptionRecord:
     """Fold again where the policy may have a word in it: it chooses among the possible ends of an ambiguous second."""
     if len({fact.created for fact in cold.facts}) == len(cold.facts):
         return cold
-    facts, state = fold(cold.facts, policy)
-    return SubscriptionRecord(facts, state)
+    facts, state = fold(cold.facts, policy, cold.base)
+    return SubscriptionRecord(facts, state, cold.base)
 
 
 def differences(before: Whole, after: Whole, at: int) -> Iterator[Difference]:

@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 POLICY = "policy policy_file policy_dump policy_words toml_lines reasons"
 LAYERS = (  # the lowest first: a room imports from the lines before its own, and not from its neighbours
     "model errors",
-    f"{POLICY} order fold decide redecide resolve history absorb",  # except here
+    f"{POLICY} order fold compact decide redecide resolve history absorb",  # except here
     "wire settings_values",
     "verify decode store settings policy_load logs metrics sandbox",
     "rewrite",

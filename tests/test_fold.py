@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from entitlements.fold import fold, fold_second, follows
+from entitlements.fold import fold, follows, step
 from entitlements.model import Before, Fact, Item, PauseCollection, Snapshot, State
 from entitlements.policy import BUILT_IN, Policy
 from tests.support.histories import (
@@ -26,6 +26,7 @@ from tests.support.policies import policies, wide_lives
 
 ACTIVE = snapshot()
 VOID = snapshot(pause_collection=PauseCollection("void"))
+DRAFT = snapshot(pause_collection=PauseCollection("keep_as_draft"))
 
 
 def state_after(*facts: Fact) -> State:
@@ -373,16 +374,55 @@ def test_the_policy_chooses_where_a_second_may_have_ended() -> None:
     assert [end.snapshot.status for end in ends if end] == ["active", "paused"]
 
 
-def test_a_later_second_follows_also_a_doubt() -> None:
-    """One step is enough, whatever the last second ended in; an event of the same second is not later."""
-    doubt = point(START, ACTIVE, "resumed", "a"), point(START, snapshot("paused"), "paused", "b")
-    held = state_after(*doubt)
+def test_a_later_second_follows_what_is_certain() -> None:
+    """One step is enough; not for an event of the same second, which is not later."""
+    held = state_after(created(START, ACTIVE))
 
     assert [follows(held, updated(START + n, ACTIVE, VOID)) for n in (-1, 0, 1)] == [
         False,
         False,
         True,
     ]
+
+
+def test_nothing_follows_a_doubt() -> None:
+    """What comes later may tell how the doubtful second ended, so that everything is folded again."""
+    doubt = point(START, ACTIVE, "resumed", "a"), point(START, snapshot("paused"), "paused", "b")
+
+    assert not follows(state_after(*doubt), updated(START + 1, ACTIVE, VOID))
+
+
+def test_what_follows_tells_how_a_second_ended() -> None:
+    """A pause in a doubtful second has begun in it, as the next event shows: nothing is assumed any more."""
+    unpaid = snapshot("unpaid")
+    doubt = point(START + 5, unpaid, "paused", "a"), point(START + 5, VOID, "resumed", "b")
+    held = state_after(created(START, ACTIVE), *doubt)
+    settled = state_after(created(START, ACTIVE), *doubt, updated(START + 9, unpaid, ACTIVE))
+    other = state_after(created(START, ACTIVE), *doubt, updated(START + 9, VOID, DRAFT))
+
+    assert (held.ambiguous, held.snapshot) == (True, VOID)
+    assert (settled.ambiguous, settled.snapshot, settled.pause) == (False, ACTIVE, None)
+    assert (other.ambiguous, other.pause and other.pause.since) == (False, START + 5)
+
+
+def test_the_less_entitling_end_is_taken_back_by_what_follows() -> None:
+    """Under a policy that revokes in doubt too, the next event tells since when the pause holds."""
+    unpaid, strict = snapshot("unpaid"), replace(BUILT_IN, ambiguous="revoke")
+    doubt = point(START + 5, unpaid, "paused", "a"), point(START + 5, VOID, "resumed", "b")
+    _, settled = fold([created(START, ACTIVE), *doubt, updated(START + 9, VOID, DRAFT)], strict)
+
+    assert settled
+    assert settled.pause
+    assert (settled.pause.since, settled.pause.assumed) == (START + 5, True)
+
+
+def test_facts_are_folded_on_from_a_base() -> None:
+    """What was folded before is where the rest begins."""
+    first, rest = created(START, ACTIVE), updated(START + 5, ACTIVE, VOID)
+    base = state_after(first)
+
+    assert fold([rest], BUILT_IN, base) == ((rest,), state_after(first, rest))
+    assert fold([], BUILT_IN, base) == ((), base)
 
 
 def test_a_creation_that_is_paused_assumes_nothing() -> None:
@@ -444,7 +484,7 @@ def test_one_step_is_the_same_as_folding_again(life: Life) -> None:
     for n, fact in enumerate(life.facts):
         whole = state_after(*life.facts[: n + 1])
         if follows(state, fact):
-            assert fold_second(state, [fact], BUILT_IN)[1] == whole
+            assert step(state, fact) == whole
         state = whole
 
 
