@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from entitlements.errors import VersionNotReached
+from entitlements.errors import BeyondRetention, VersionNotReached
 from entitlements.history import history
 from entitlements.model import CustomerRecord, Decision, Subject
 from entitlements.policy import Policy
@@ -44,15 +44,23 @@ class Answers:
 
     async def records(
         self, questions: Sequence[tuple[Subject, int | None]], now: int
-    ) -> list[tuple[CustomerRecord, int]]:
+    ) -> list[tuple[CustomerRecord, int] | BeyondRetention]:
         """Return what each of many questions (a subject, and an instant or null for the present) is to be resolved by.
 
-        A record and an instant each, in the order of the questions.
+        A record and an instant each, in the order of the questions, or why there is none.
         """
         subjects = list(dict.fromkeys(subject for subject, _ in questions))
         found = dict(zip(subjects, await self._store.customers(subjects), strict=True))
         asked = [(s, present(found[s], now) if at is None else at) for s, at in questions]
-        return [(await self._as_of(subject, found[subject], at), at) for subject, at in asked]
+        return [await self._each(subject, found[subject], at) for subject, at in asked]
+
+    async def _each(
+        self, subject: Subject, record: CustomerRecord, at: int
+    ) -> tuple[CustomerRecord, int] | BeyondRetention:
+        try:
+            return await self._as_of(subject, record, at), at
+        except BeyondRetention as error:
+            return error
 
     async def _reached(self, subject: Subject, min_version: int) -> CustomerRecord:
         deadline = asyncio.get_running_loop().time() + PATIENCE
@@ -74,14 +82,24 @@ class Answers:
         if record.policy != self.policy.digest:
             self.policy = await self._store.policy_in_force()
         policy = self.policy  # it may become another one while the store is asked
-        lives = await self._lives(subject, record, policy)
+        lives = await self._lives(subject, record, policy, at)
         return replace(record, policy=policy.digest, decisions=lives)
 
     async def _lives(
-        self, subject: Subject, record: CustomerRecord, policy: Policy
+        self, subject: Subject, record: CustomerRecord, policy: Policy, at: int
     ) -> dict[str, Decision]:
-        """Return a customer's decisions over the whole life of each subscription, by one policy."""
+        """Return a customer's decisions over all that is kept of each subscription, by one policy."""
         names = list(record.decisions)
         colds = await self._store.subscriptions(subject, names)
-        lives = zip(names, (history(cold.facts, policy) for cold in colds), strict=True)
+        if begins := max((cold.base.at for cold in colds if cold.base), default=0):
+            _require_kept(at, begins)
+        lives = zip(names, (history(c.facts, policy, c.base) for c in colds), strict=True)
         return {name: life for name, life in lives if life}
+
+
+def _require_kept(at: int, begins: int) -> None:
+    if at < begins:
+        raise BeyondRetention(
+            f"What held at {at} is not known any more: of this customer, the time from {begins} on is kept "
+            "(the policy's log_retention). Ask about a later instant."
+        )

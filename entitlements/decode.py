@@ -14,6 +14,7 @@ from msgspec import Struct
 from entitlements import wire
 from entitlements.errors import BadRequest
 from entitlements.model import (
+    READ,
     Before,
     Fact,
     Item,
@@ -73,7 +74,7 @@ def decode(body: bytes, metadata_key: str | None = None) -> Decoded:
 
 
 def _read(event: wire.Event, metadata_key: str | None) -> Decoded:
-    if event.type not in TYPES:
+    if event.type not in TYPES and event.type != READ:
         return OtherEvent(event.id, event.type, event.created, event.livemode, event.account)
     data = _data.decode(event.data)
     customer = data.object.customer
@@ -148,10 +149,7 @@ def _before(
         before = _snapshot(old, metadata_key)
     except msgspec.ValidationError:
         return None
-    pairs = (
-        (name, getattr(before, name), getattr(after, name)) for name in after.__struct_fields__
-    )
-    return Before(**{name: old for name, old, new in pairs if old != new})
+    return Before.between(before, after)
 
 
 def _overlay(now: object, previous: object) -> object:

@@ -9,6 +9,7 @@ EntitlementsError
 ├── Unauthenticated        no token, or one we do not know
 ├── Forbidden              a token whose scope is too small
 ├── VersionNotReached      the answer that exists is older than the caller's min_version
+├── BeyondRetention        asked about an instant that is longer ago than what is kept
 └── StoreError
     ├── StoreUnavailable   cannot be reached, or refused the command: try again
     ├── StoreUnsafe        reached, and set up so that it would lose or evict decisions
@@ -53,6 +54,10 @@ class Forbidden(EntitlementsError):
 
 class VersionNotReached(EntitlementsError):
     """The record held is older than the version that the caller has already seen."""
+
+
+class BeyondRetention(EntitlementsError):
+    """An instant before all that is still known of a customer."""
 
 
 class StoreError(EntitlementsError):

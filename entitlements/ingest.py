@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from entitlements.absorb import absorb, known
+from entitlements.compact import precedes
 from entitlements.decode import Decoded, NotUnderstood, OtherEvent, decode
 from entitlements.errors import StoreBusy
 from entitlements.model import Outcome, Subject, SubscriptionEvent
@@ -22,6 +23,7 @@ from entitlements.store.store import Store
 ATTEMPTS = 8
 """Writers may race for one customer; an attempt that is lost means that somebody else's was won."""
 
+TOO_OLD = "it is older than all that is retained of its subscription (log_retention)"
 WRONG_MODE = "its livemode is not the one that this service is for (ENTITLEMENTS_LIVEMODE)"
 
 
@@ -93,6 +95,8 @@ class Ingest:
                 return _receipt(
                     event, held.customer.version, *_again(delivery, first.outcome, first.delivery)
                 )
+            if precedes(held.subscription.base, event.fact):
+                return await self._keep(delivery, event, "stale", TOO_OLD)
             if held.customer.decisions and held.customer.policy != policy.digest:
                 policy = await self._catch_up(event.subject, now)
                 event = _received(delivery, decode(delivery.body, policy.metadata_key))

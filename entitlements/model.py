@@ -4,7 +4,7 @@ A subscription *is* its facts; a `State` is the fold of them; a `Decision` is wh
 an `Entitlement` is the answer to one question at one instant. Times are Unix seconds unless a name says otherwise.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ class PauseCollection(Struct, frozen=True, omit_defaults=True):
     resumes_at: int | None = None
 
 
-class Item(Struct, frozen=True, omit_defaults=True):
+class Item(Struct, frozen=True, array_like=True):
     """One subscription item, whichever API version it came in."""
 
     id: str
@@ -71,6 +71,15 @@ class Before(Struct, frozen=True, omit_defaults=True):
     paused_because: str | UnsetType | None = UNSET
     has_more_items: bool | UnsetType = UNSET
 
+    @classmethod
+    def between(cls, old: Snapshot, new: Snapshot) -> Self:
+        """Return what an update says that led from one state to another."""
+        pairs = ((name, getattr(old, name), getattr(new, name)) for name in _NAMES)
+        return cls(**{name: was for name, was, now in pairs if was != now})
+
+
+_NAMES = Before.__struct_fields__
+
 
 class Fact(Struct, frozen=True, omit_defaults=True):
     """One authentic event about one subscription, and its delivery."""
@@ -91,7 +100,7 @@ class Fact(Struct, frozen=True, omit_defaults=True):
         """Return the state that this event changed, or null where it does not say."""
         if self.before is None:
             return None
-        fields = {name: getattr(self.before, name) for name in self.before.__struct_fields__}
+        fields = {name: getattr(self.before, name) for name in _NAMES}
         return replace(self.snapshot, **{k: v for k, v in fields.items() if v is not UNSET})
 
 

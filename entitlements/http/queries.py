@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from entitlements import metrics
-from entitlements.errors import BadRequest
+from entitlements.errors import BadRequest, BeyondRetention
 from entitlements.http import body
 from entitlements.http.auth import needs
 from entitlements.http.parameters import Parameters, account_of, path_id, subject_of
@@ -118,13 +118,18 @@ async def _answer_all(
     now = int(request.state["clock"]())
     found = iter(await request.state["answers"].records(questions, now))
     return [
-        _resolve(check, *next(found)) if isinstance(check, Check) else problem_of(check)
-        for check in asked
+        _resolve(one.feature, next(found)) if isinstance(one, Check) else problem_of(one)
+        for one in asked
     ]
 
 
-def _resolve(check: Check, record: CustomerRecord, at: int) -> Entitlement:
-    return entitlement(record, check.feature, at)
+def _resolve(
+    feature: str, found: tuple[CustomerRecord, int] | BeyondRetention
+) -> Entitlement | Problem:
+    if isinstance(found, BeyondRetention):
+        return problem_of(found)
+    record, at = found
+    return entitlement(record, feature, at)
 
 
 def _read_check(raw: msgspec.Raw) -> Check | BadRequest:

@@ -13,7 +13,7 @@ from entitlements.errors import NotDurable, StoreError, StoreUnsafe
 from entitlements.model import Change, CustomerRecord, Outcome, Subject, SubscriptionRecord
 from entitlements.policy import Policy
 from entitlements.redecide import Whole
-from entitlements.store import keys
+from entitlements.store import cold, keys
 from entitlements.store.client import connect, reaching
 from entitlements.store.entry import Entry, Value
 from entitlements.store.safety import Durability, ask, unsafe
@@ -31,10 +31,8 @@ BATCH = 500
 _encode = msgspec.json.Encoder().encode
 _customer = msgspec.json.Decoder(CustomerRecord)
 _policy = msgspec.json.Decoder(Policy)
-_subscription = msgspec.json.Decoder(SubscriptionRecord)
 
 NOBODY = CustomerRecord(version=0)
-NOTHING = SubscriptionRecord()
 
 
 class Store:
@@ -95,10 +93,10 @@ class Store:
         p = self.partition(str(subject))
         names = keys.customer(p, subject), keys.subscription(p, subject, subscription)
         async with reaching():
-            hot, cold = await self.redis.mget(names)
+            hot, old = await self.redis.mget(names)
         return Held(
             _customer.decode(hot) if hot else NOBODY,
-            _subscription.decode(cold) if cold else NOTHING,
+            cold.decode(old),
         )
 
     async def subscriptions(self, subject: Subject, names: list[str]) -> list[SubscriptionRecord]:
@@ -106,7 +104,7 @@ class Store:
         p = self.partition(str(subject))
         async with reaching():
             raws = await self.redis.mget([keys.subscription(p, subject, name) for name in names])
-        return [_subscription.decode(raw) if raw else NOTHING for raw in raws]
+        return [cold.decode(raw) for raw in raws]
 
     async def commit(self, held: Held, absorbed: Absorbed, subject: Subject, entry: Entry) -> bool:
         """Write all that follows from one event, if nobody wrote to the customer since `held` was read.
@@ -223,7 +221,7 @@ class Store:
             Whole(
                 subject,
                 record,
-                {n: _subscription.decode(next(colds) or b"{}") for n in record.decisions},
+                {n: cold.decode(next(colds)) for n in record.decisions},
             )
             for subject, record in zip(subjects, records, strict=True)
         ]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from entitlements.absorb import Absorbed, Held, Lists
 from entitlements.model import Change, CustomerRecord, Subject, SubscriptionRecord
 from entitlements.redecide import Whole
-from entitlements.store import keys
+from entitlements.store import cold, keys
 from entitlements.store.entry import Entry, Value
 
 _encode = msgspec.json.Encoder().encode
@@ -52,7 +52,7 @@ class Write(Struct, frozen=True, kw_only=True):
             self.expected,
             _encode(self.record),
             len(self.colds),
-            *map(_encode, self.colds.values()),
+            *map(cold.encode, self.colds.values()),
             len(self.marks),
             *marks,
             len(self.fields),
@@ -80,9 +80,7 @@ def of_policy(
     return Write(
         expected=before.record.version,
         record=after.record,
-        colds={
-            n: cold for n, cold in after.subscriptions.items() if cold != before.subscriptions[n]
-        },
+        colds={n: new for n, new in after.subscriptions.items() if new != before.subscriptions[n]},
         marks=_marks(before.subject, lists),
         changes=changes,
     )

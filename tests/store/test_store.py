@@ -26,9 +26,10 @@ from entitlements.redecide import Whole
 from entitlements.rewrite import rewrite
 from entitlements.sandbox.shapes import Body
 from entitlements.store import keys
+from entitlements.store.cold import NOTHING
 from entitlements.store.embedded import EmbeddedStore
 from entitlements.store.entry import Entry
-from entitlements.store.store import BATCH, NOBODY, NOTHING, Store
+from entitlements.store.store import BATCH, NOBODY, Store
 from tests.support.bodies import encoded, event, pausing, subscription, update
 from tests.support.histories import MONTH, START
 from tests.support.lives import events_of

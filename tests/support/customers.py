@@ -17,7 +17,8 @@ from entitlements.redecide import Whole
 from entitlements.sandbox.event import encoded
 from entitlements.sandbox.shapes import Body
 from entitlements.store import keys
-from entitlements.store.store import NOBODY, NOTHING, Store
+from entitlements.store.cold import NOTHING, encode
+from entitlements.store.store import NOBODY, Store
 from tests.support.bodies import event, pausing, subscription, update
 from tests.support.histories import START
 from tests.support.lives import events_of
@@ -66,7 +67,7 @@ def settle(url: str, policy: Policy, count: int, *, seed: int = 1, steps: int = 
             whole = _lived(subject, policy, rng, steps)
             pipe.set(keys.customer(p, subject), _encode(whole.record))
             for name, cold in whole.subscriptions.items():
-                pipe.set(keys.subscription(p, subject, name), _encode(cold))
+                pipe.set(keys.subscription(p, subject, name), encode(cold))
         pipe.execute()
     return found
 
