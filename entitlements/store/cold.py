@@ -2,18 +2,28 @@
 
 What a subscription is like repeats from fact to fact: an event tells the state that the one before it left. So each
 state is written once, and facts point at it by its place: at the state after the event, and at the one before it where
-the event says what it changed.
+the event says what it changed. States point at items in the same way, of which little but the period changes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
 from entitlements.errors import StoreError
-from entitlements.model import Before, Fact, Outcome, Pause, Snapshot, State, SubscriptionRecord
+from entitlements.model import (
+    Before,
+    Fact,
+    Item,
+    Outcome,
+    Pause,
+    PauseCollection,
+    Snapshot,
+    State,
+    SubscriptionRecord,
+)
 
 NOTHING = SubscriptionRecord()
 _FAMILY = "customer.subscription."
@@ -32,6 +42,31 @@ class _Fact(Struct, frozen=True, array_like=True):
     outcome: Outcome
 
 
+class _Item(Struct, frozen=True, array_like=True):
+    id: str
+    product: str
+    price: str
+    lookup_key: str | None
+
+
+class _Line(Struct, frozen=True, array_like=True):
+    item: int
+    period_end: int | None
+    quantity: int
+
+
+class _Snapshot(Struct, frozen=True, omit_defaults=True):
+    status: str
+    items: list[_Line] = []
+    pause_collection: PauseCollection | UnsetType | None = UNSET
+    cancel_at: int | None = None
+    cancel_at_period_end: bool = False
+    trial_end: int | None = None
+    decided: str | None = None
+    paused_because: str | None = None
+    has_more_items: bool = False
+
+
 class _State(Struct, frozen=True, omit_defaults=True):
     at: int
     snapshot: int
@@ -46,13 +81,28 @@ class _State(Struct, frozen=True, omit_defaults=True):
 class _Cold(Struct, frozen=True, omit_defaults=True):
     v: Literal[1]
     """The version of this form."""
-    snapshots: list[Snapshot] = []
+    items: list[_Item] = []
+    snapshots: list[_Snapshot] = []
     facts: list[_Fact] = []
     state: _State | None = None
     base: _State | None = None
 
 
-Place = Callable[[Snapshot], int]
+class _Places:
+    """Where states and items stand in what is written."""
+
+    def __init__(self) -> None:
+        self.items: dict[_Item, int] = {}
+        self.snapshots: dict[Snapshot, int] = {}
+
+    def of(self, snapshot: Snapshot) -> int:
+        return self.snapshots.setdefault(snapshot, len(self.snapshots))
+
+    def line(self, item: Item) -> _Line:
+        only = _Item(item.id, item.product, item.price, item.lookup_key)
+        place = self.items.setdefault(only, len(self.items))
+        return _Line(place, item.period_end, item.quantity)
+
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(_Cold)
@@ -60,19 +110,11 @@ _decoder = msgspec.json.Decoder(_Cold)
 
 def encode(record: SubscriptionRecord) -> bytes:
     """Return a record as it is stored."""
-    places: dict[Snapshot, int] = {}
-
-    def place(snapshot: Snapshot) -> int:
-        return places.setdefault(snapshot, len(places))
-
-    cold = _Cold(
-        v=1,
-        snapshots=[],
-        facts=[_fact_to(fact, place) for fact in record.facts],
-        state=_state_to(record.state, place),
-        base=_state_to(record.base, place),
-    )
-    return _encode(msgspec.structs.replace(cold, snapshots=list(places)))
+    places = _Places()
+    facts = [_fact_to(fact, places) for fact in record.facts]
+    state, base = _state_to(record.state, places), _state_to(record.base, places)
+    snapshots = [_snapshot_to(snapshot, places) for snapshot in places.snapshots]
+    return _encode(_Cold(1, list(places.items), snapshots, facts, state, base))
 
 
 def decode(raw: bytes | str | None) -> SubscriptionRecord:
@@ -88,21 +130,22 @@ def decode(raw: bytes | str | None) -> SubscriptionRecord:
         raise StoreError(
             f"A subscription's record cannot be read ({error}). A later version may have written it: use that one."
         ) from error
+    snapshots = [_snapshot_from(snapshot, cold.items) for snapshot in cold.snapshots]
     return SubscriptionRecord(
-        tuple(_fact_from(fact, cold.snapshots) for fact in cold.facts),
-        _state_from(cold.state, cold.snapshots),
-        _state_from(cold.base, cold.snapshots),
+        tuple(_fact_from(fact, snapshots) for fact in cold.facts),
+        _state_from(cold.state, snapshots),
+        _state_from(cold.base, snapshots),
     )
 
 
-def _fact_to(fact: Fact, place: Place) -> _Fact:
+def _fact_to(fact: Fact, places: _Places) -> _Fact:
     before = fact.snapshot_before()
     return _Fact(
         fact.event,
         fact.type.removeprefix(_FAMILY),
         fact.created,
-        place(fact.snapshot),
-        None if before is None else place(before),
+        places.of(fact.snapshot),
+        None if before is None else places.of(before),
         fact.request,
         fact.received_ms,
         fact.delivery,
@@ -125,8 +168,24 @@ def _fact_from(fact: _Fact, snapshots: Sequence[Snapshot]) -> Fact:
     )
 
 
-def _state_to(state: State | None, place: Place) -> _State | None:
-    return None if state is None else _State(**asdict(state) | {"snapshot": place(state.snapshot)})
+def _snapshot_to(snapshot: Snapshot, places: _Places) -> _Snapshot:
+    lines = [places.line(item) for item in snapshot.items]
+    return _Snapshot(**asdict(snapshot) | {"items": lines})
+
+
+def _snapshot_from(snapshot: _Snapshot, items: Sequence[_Item]) -> Snapshot:
+    lines = tuple(_item_from(items[line.item], line) for line in snapshot.items)
+    return Snapshot(**asdict(snapshot) | {"items": lines})
+
+
+def _item_from(item: _Item, line: _Line) -> Item:
+    return Item(item.id, item.product, item.price, line.quantity, item.lookup_key, line.period_end)
+
+
+def _state_to(state: State | None, places: _Places) -> _State | None:
+    return (
+        None if state is None else _State(**asdict(state) | {"snapshot": places.of(state.snapshot)})
+    )
 
 
 def _state_from(state: _State | None, snapshots: Sequence[Snapshot]) -> State | None:
