@@ -23,6 +23,9 @@ from entitlements.model import (
 from entitlements.policy import PAUSABLE, Policy
 from entitlements.resolve import entitlement, features, next_change
 
+READ_AFTER = 2
+"""Seconds after a second in doubt: by Stripe's clock it must be over when it is read."""
+
 
 class Held(Struct, frozen=True):
     """What the store holds of one customer, and of the one subscription that an event is about."""
@@ -40,6 +43,8 @@ class Lists(Struct, frozen=True):
     """Since when collection is paused while the subscription stays in use."""
     review_since: int | None
     """Since when a person should look at the subscription."""
+    read_due: int | None
+    """When a read from Stripe can settle how its latest second ended."""
 
 
 class Absorbed(Struct, frozen=True):
@@ -89,6 +94,7 @@ def lists(customer: CustomerRecord, decision: Decision, state: State, at: int) -
         due=next_change(customer, at),
         paused_since=state.pause.since if paused and state.pause else None,
         review_since=decision.since if decision.flags or pending else None,
+        read_due=state.at + READ_AFTER if state.ambiguous else None,
     )
 
 

@@ -10,6 +10,9 @@ EntitlementsError
 ├── Forbidden              a token whose scope is too small
 ├── VersionNotReached      the answer that exists is older than the caller's min_version
 ├── BeyondRetention        asked about an instant that is longer ago than what is kept
+├── StripeError
+│   ├── StripeUnavailable  cannot be reached, or asks us to wait: try again
+│   └── StripeRefused      understood, and will not do it
 └── StoreError
     ├── StoreUnavailable   cannot be reached, or refused the command: try again
     ├── StoreUnsafe        reached, and set up so that it would lose or evict decisions
@@ -58,6 +61,18 @@ class VersionNotReached(EntitlementsError):
 
 class BeyondRetention(EntitlementsError):
     """An instant before all that is still known of a customer."""
+
+
+class StripeError(EntitlementsError):
+    """Stripe's API did not do what it was asked."""
+
+
+class StripeUnavailable(StripeError):
+    """Stripe cannot be reached, failed, or limits our rate: the same call may go through later."""
+
+
+class StripeRefused(StripeError):
+    """Stripe understood the call and refuses it; the message has its words."""
 
 
 class StoreError(EntitlementsError):

@@ -15,6 +15,10 @@ _seconds = Histogram(
 )
 _queries = Counter("entitlements_queries", "Answers given, by what was asked.", ["call"])
 
+_reads = Counter(
+    "entitlements_reads", "Reads from Stripe to settle a doubt, by result.", ["result"]
+)
+
 _by_outcome = {outcome: _webhooks.labels(outcome) for outcome in get_args(Outcome)}
 
 
@@ -27,6 +31,11 @@ def webhook(outcome: Outcome, seconds: float) -> None:
 def webhook_refused(error: str) -> None:
     """Count a delivery that was not taken in, by the class of its error."""
     _refused.labels(error).inc()
+
+
+def read(result: str) -> None:
+    """Count a read from Stripe: `healed`, `failed` or `given_up`."""
+    _reads.labels(result).inc()
 
 
 def answered(call: str, answers: int = 1) -> None:

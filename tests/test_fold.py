@@ -9,7 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from entitlements.fold import fold, follows, step
-from entitlements.model import Before, Fact, Item, PauseCollection, Snapshot, State
+from entitlements.model import READ, Before, Fact, Item, PauseCollection, Snapshot, State
 from entitlements.policy import BUILT_IN, Policy
 from tests.support.histories import (
     MONTH,
@@ -515,3 +515,44 @@ def _truth(facts: tuple[Fact, ...]) -> tuple[int, dict[str, int]] | None:
             since = fact.created, {i.id: i.period_end for i in was.items if i.period_end}
         resumes_at = pause.resumes_at if isinstance(pause, PauseCollection) else None
     return since
+
+
+@st.composite
+def lives_and_reads(draw: st.DrawFn) -> tuple[Life, tuple[Fact, ...]]:
+    """Draw a life, and reads that began at any instant and have seen a part of what happened right after it."""
+    life = draw(lives())
+    found = []
+    for n in range(draw(st.integers(1, 3))):
+        seen = draw(st.integers(0, len(life.facts) - 1))
+        last = life.facts[seen].created
+        until = life.facts[seen + 1].created if seen + 1 < len(life.facts) else last + MONTH
+        stamp = draw(st.integers(last - 5, min(last + 5, until)))
+        found.append(Fact(f"read_{n}_{stamp}", READ, stamp, life.facts[seen].snapshot))
+    by_stamp = {read.created: read for read in found}  # one read a second: its stamp is in its id
+    return life, tuple(by_stamp.values())
+
+
+@given(lives_and_reads(), st.randoms(use_true_random=False))
+def test_a_read_never_overwrites_something_newer(
+    drawn: tuple[Life, tuple[Fact, ...]], random: Random
+) -> None:
+    """However late it comes, and whatever it saw: the end is right, or known to be in doubt."""
+    life, reads = drawn
+    shuffled = [*life.facts, *reads]
+    random.shuffle(shuffled)
+    _, state = fold(shuffled, BUILT_IN)
+
+    assert state
+    assert state.ambiguous or state.snapshot == life.end
+
+
+@given(lives(), st.randoms(use_true_random=False), st.data())
+def test_a_read_settles_every_doubt(life: Life, random: Random, data: st.DataObject) -> None:
+    """Made once the last second is over, it says how that ended, whichever events were lost."""
+    kept = data.draw(st.lists(st.sampled_from(life.facts), min_size=1, unique=True))
+    read = Fact("read_1", READ, life.facts[-1].created + 1, life.end)
+    random.shuffle(kept)
+    _, state = fold([read, *kept], BUILT_IN)
+
+    assert state
+    assert (state.ambiguous, state.snapshot) == (False, life.end)

@@ -7,13 +7,18 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import structlog
 
 from entitlements import logs
 from entitlements.errors import SettingsError, StoreUnavailable
 from entitlements.settings import Settings
+
+if TYPE_CHECKING:
+    from entitlements.heal import Healer
+    from entitlements.ingest import Ingest
+    from entitlements.store.store import Store
 
 WATCH_EVERY = 0.5
 """Seconds between looks at whether the embedded store still runs."""
@@ -136,12 +141,25 @@ async def _beside(*works: Coroutine[object, object, None]) -> AsyncGenerator[Non
 async def work(settings: Settings, url: str) -> None:
     """Do the worker's part until cancelled."""
     from entitlements import worker
+    from entitlements.ingest import Ingest
     from entitlements.policy_load import load
     from entitlements.store.store import Store
 
     store = await Store.open(url, name="entitlements-worker", durability=settings.durability)
     try:
-        await store.policy(load(settings.policy_file))
-        await worker.work(store)
+        policy = await store.policy(load(settings.policy_file))
+        ingest = Ingest(store, policy, livemode=settings.livemode)
+        await worker.work(store, healer=_healer(settings, store, ingest))
     finally:
         await store.close()
+
+
+def _healer(settings: Settings, store: "Store", ingest: "Ingest") -> "Healer | None":
+    if not settings.stripe_api_key:
+        return None
+    from entitlements.heal import Healer
+    from entitlements.store.reads import Reads
+    from entitlements.stripe_api import StripeApi
+
+    api = StripeApi(settings.stripe_api_key, settings.stripe_api_base)
+    return Healer(api, Reads(store), ingest)

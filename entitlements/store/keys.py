@@ -31,7 +31,11 @@ CUSTOMERS = "ent:{*}:c:*"
 
 def subject_of(name: str) -> Subject:
     """Return whose hot record a key names."""
-    said = name.partition(":c:")[2]
+    return subject_named(name.partition(":c:")[2])
+
+
+def subject_named(said: str) -> Subject:
+    """Return the subject that `str` gave this name."""
     account, slash, rest = said.partition("/")
     return Subject(rest, account or None) if slash else Subject(said)
 
@@ -52,6 +56,14 @@ def policy(digest: str) -> str:
     return f"ent:policy:{digest}"
 
 
+def calls(second: int) -> str:
+    """Name the count of calls to Stripe within one second, of all processes together."""
+    return f"ent:calls:{second}"
+
+
 def shared(p: int, name: str) -> str:
-    """Name what a partition's customers share: `log`, `changes`, `quarantine` (streams), `due`, `paused`, `review`."""
+    """Name what a partition's customers share.
+
+    Streams: `log`, `changes`, `quarantine`; sorted sets: `due`, `paused`, `review`, `reads`; a hash: `read-tries`.
+    """
     return f"ent:{{{p}}}:{name}"

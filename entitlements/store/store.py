@@ -45,8 +45,8 @@ class Store:
         self.redis = redis
         self.partitions = partitions
         self._durability = durability
-        self._commit = redis.register_script(_script("commit"))
-        self._keep = redis.register_script(_script("keep"))
+        self._commit = redis.register_script(script("commit"))
+        self._keep = redis.register_script(script("keep"))
 
     @classmethod
     async def open(cls, url: str, *, name: str, durability: Durability = "fsync") -> Self:
@@ -137,7 +137,7 @@ class Store:
                 *entry.fields(),
             ],
         )
-        outcome, _, delivery = _text(held).partition(" ")
+        outcome, _, delivery = text(held).partition(" ")
         return msgspec.convert(outcome, Outcome), delivery
 
     async def confirm(self, name: str) -> None:
@@ -167,7 +167,7 @@ class Store:
         async with reaching():
             await self.redis.hsetnx(keys.META, "livemode", str(livemode).lower())
             held = await self.redis.hget(keys.META, "livemode")
-        return _text(held) == "true"
+        return text(held) == "true"
 
     async def policy(self, default: Policy) -> Policy:
         """Return the policy in force; where none is recorded yet, record and return `default`."""
@@ -179,7 +179,7 @@ class Store:
     async def policy_in_force(self) -> Policy:
         """Return the policy that is recorded. Raises StoreError where none is: the store is not the one it was."""
         async with reaching():
-            digest = _text(await self.redis.hget(keys.META, "policy"))
+            digest = text(await self.redis.hget(keys.META, "policy"))
             raw = await self.redis.get(keys.policy(digest))
         if raw is None:
             raise StoreError("The store names no policy, as if it had been emptied. Start anew.")
@@ -203,7 +203,7 @@ class Store:
             async with reaching():
                 cursor, names = await self.redis.scan(cursor, match=keys.CUSTOMERS, count=BATCH)
             seen += BATCH
-            yield min(1.0, seen / size), [keys.subject_of(_text(name)) for name in names]
+            yield min(1.0, seen / size), [keys.subject_of(text(name)) for name in names]
             if cursor == 0:
                 return
 
@@ -265,10 +265,11 @@ async def _partitions(redis: Redis) -> int:
     return int(held or keys.PARTITIONS)
 
 
-def _text(raw: object) -> str:
+def text(raw: object) -> str:
     """Return a reply as text, whichever way the client decodes replies."""
     return raw.decode() if isinstance(raw, bytes) else str(raw)
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
+    """Return the text of a script of this room."""
     return files("entitlements.store").joinpath(f"{name}.lua").read_text()

@@ -90,5 +90,9 @@ def _marks(subject: Subject, lists: Mapping[str, Lists]) -> list[Mark]:
     found = [Mark("due", on.due, str(subject)) for on in lists.values()][:1]
     for name, on in lists.items():
         member = f"{subject} {name}"
-        found += [Mark("paused", on.paused_since, member), Mark("review", on.review_since, member)]
+        found += [
+            Mark("paused", on.paused_since, member),
+            Mark("review", on.review_since, member),
+            Mark("reads", on.read_due, member),
+        ]
     return found
