@@ -75,7 +75,10 @@ def absorb(held: Held, event: SubscriptionEvent, policy: Policy, now: int) -> Ab
         decisions={**held.customer.decisions, event.subscription: decision},
     )
     whole = SubscriptionRecord(
-        _with_outcome(facts, event.fact, outcome), state, held.subscription.base
+        _with_outcome(facts, event.fact, outcome),
+        state,
+        held.subscription.base,
+        held.subscription.settled,
     )
     return Absorbed(
         outcome=outcome,

@@ -1,14 +1,15 @@
 """What product services ask for: a customer's record, good for one instant."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
 from entitlements.errors import BeyondRetention, VersionNotReached
-from entitlements.history import history
-from entitlements.model import CustomerRecord, Decision, Subject
+from entitlements.history import relived
+from entitlements.model import CustomerRecord, Subject, SubscriptionRecord
 from entitlements.policy import Policy
+from entitlements.redecide import policy_at
 from entitlements.resolve import present
 from entitlements.store.store import Store
 
@@ -26,21 +27,23 @@ class Answers:
         self.policy = policy
         """The one in force, as far as this process knows."""
 
-    async def record(self, subject: Subject, at: int, min_version: int = 0) -> CustomerRecord:
-        """Return the record to resolve at an instant, past or future, by all that is known now.
+    async def record(
+        self, subject: Subject, at: int, min_version: int = 0, known_at: int | None = None
+    ) -> CustomerRecord:
+        """Return the record to resolve at an instant, past or future, by all that is known now or was by `known_at`.
 
-        Raises VersionNotReached where the store does not hold `min_version` in time, StoreUnavailable.
+        Raises VersionNotReached where the store does not hold `min_version` in time, BeyondRetention, StoreUnavailable.
         """
         record = await self._reached(subject, min_version)
-        return await self._as_of(subject, record, at)
+        return await self._as_of(subject, record, at, known_at)
 
     async def now(
-        self, subject: Subject, now: int, min_version: int = 0
+        self, subject: Subject, now: int, min_version: int = 0, known_at: int | None = None
     ) -> tuple[CustomerRecord, int]:
         """Return the record to resolve at present, and the instant that is the present for this customer."""
         record = await self._reached(subject, min_version)
         at = present(record, now)
-        return await self._as_of(subject, record, at), at
+        return await self._as_of(subject, record, at, known_at), at
 
     async def records(
         self, questions: Sequence[tuple[Subject, int | None]], now: int
@@ -73,33 +76,52 @@ class Answers:
             await asyncio.sleep(PAUSE)
         return record
 
-    async def _as_of(self, subject: Subject, record: CustomerRecord, at: int) -> CustomerRecord:
-        """Return the record itself, or what it was where the instant lies before its latest event."""
+    async def _as_of(
+        self, subject: Subject, record: CustomerRecord, at: int, known_at: int | None = None
+    ) -> CustomerRecord:
+        """Return the record itself, or what it was where the instant lies before the latest that is known."""
         if not record.version:
             return replace(record, policy=self.policy.digest)
-        if all(decision.as_of <= at for decision in record.decisions.values()):
+        latest = max((decision.as_of for decision in record.decisions.values()), default=at)
+        if known_at is None and latest <= at:
             return record
-        if record.policy != self.policy.digest:
-            self.policy = await self._store.policy_in_force()
-        policy = self.policy  # it may become another one while the store is asked
-        lives = await self._lives(subject, record, policy, at)
-        return replace(record, policy=policy.digest, decisions=lives)
+        return await self._relived(subject, record, at, known_at)
 
-    async def _lives(
-        self, subject: Subject, record: CustomerRecord, policy: Policy, at: int
-    ) -> dict[str, Decision]:
-        """Return a customer's decisions over all that is kept of each subscription, by one policy."""
+    async def _relived(
+        self, subject: Subject, record: CustomerRecord, at: int, known_at: int | None
+    ) -> CustomerRecord:
+        """Return a record made anew of its facts: over all that is kept of each subscription, or was known by then."""
+        policy = await self._policy(record, known_at)
         names = list(record.decisions)
-        colds = await self._store.subscriptions(subject, names)
-        if begins := max((cold.base.at for cold in colds if cold.base), default=0):
-            _require_kept(at, begins)
-        lives = zip(names, (history(c.facts, policy, c.base) for c in colds), strict=True)
-        return {name: life for name, life in lives if life}
+        colds = dict(zip(names, await self._store.subscriptions(subject, names), strict=True))
+        _require_kept(colds, at, known_at)
+        return relived(record, colds, policy, known_at)
+
+    async def _policy(self, record: CustomerRecord, known_at: int | None) -> Policy:
+        """Return the policy in force, or the one that a customer was decided by at an instant."""
+        digest = record.policy if known_at is None else policy_at(record, known_at)
+        if digest is None:
+            raise BeyondRetention(
+                "The policy of that time is not known any more. Ask about a later known_at, or without it."
+            )
+        if digest == self.policy.digest:
+            return self.policy
+        if known_at is None:
+            self.policy = policy = await self._store.policy_in_force()
+            return policy  # self.policy may become another one while the store is asked
+        return await self._store.policy_named(digest)
 
 
-def _require_kept(at: int, begins: int) -> None:
+def _require_kept(colds: Mapping[str, SubscriptionRecord], at: int, known_at: int | None) -> None:
+    begins = max((cold.base.at for cold in colds.values() if cold.base), default=0)
+    settled = max((cold.settled for cold in colds.values()), default=0)
     if at < begins:
         raise BeyondRetention(
             f"What held at {at} is not known any more: of this customer, the time from {begins} on is kept "
             "(the policy's log_retention). Ask about a later instant."
+        )
+    if known_at is not None and known_at < settled:
+        raise BeyondRetention(
+            f"What was known at {known_at} is not known any more: of this customer, that is kept from {settled} on "
+            "(the policy's log_retention). Ask about a later known_at, or without it."
         )

@@ -23,7 +23,8 @@ def compacted(record: SubscriptionRecord, before: int, policy: Policy) -> Subscr
     for n in _boundaries(facts, _old(facts, before)):
         _, base = fold(facts[:n], policy, record.base)
         if base and not base.ambiguous:
-            return SubscriptionRecord(facts[n:], record.state, base)
+            settled = max(_known(fact) for fact in facts[:n])
+            return SubscriptionRecord(facts[n:], record.state, base, max(settled, record.settled))
     return record
 
 
@@ -37,8 +38,12 @@ def precedes(base: State | None, fact: Fact) -> bool:
 
 def _old(facts: Sequence[Fact], before: int) -> int:
     """Return how many facts, from the first on, are old."""
-    young = (n for n, f in enumerate(facts) if max(f.created, f.received_ms // 1000) >= before)
-    return next(young, len(facts))
+    return next((n for n, fact in enumerate(facts) if _known(fact) >= before), len(facts))
+
+
+def _known(fact: Fact) -> int:
+    """Return from when on a fact had both happened and come."""
+    return max(fact.created, fact.received_ms // 1000)
 
 
 def _boundaries(facts: Sequence[Fact], most: int) -> Iterator[int]:

@@ -4,14 +4,23 @@
 definition is a timeline too: the past is answered by the same rules as the present, `until` and `then` included.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from msgspec.structs import replace
 
 from entitlements.decide import cut, decide, minimal
 from entitlements.fold import fold, follows, step
-from entitlements.model import SILENCE, Decision, Fact, Segment, State, Timeline
+from entitlements.model import (
+    SILENCE,
+    CustomerRecord,
+    Decision,
+    Fact,
+    Segment,
+    State,
+    SubscriptionRecord,
+    Timeline,
+)
 from entitlements.policy import Policy
 
 
@@ -29,6 +38,29 @@ def history(facts: Sequence[Fact], policy: Policy, base: State | None = None) ->
     return Decision(
         as_of=eras[0].as_of, features=features, flags=eras[-1].flags, since=eras[-1].since
     )
+
+
+def relived(
+    record: CustomerRecord,
+    colds: Mapping[str, SubscriptionRecord],
+    policy: Policy,
+    known_at: int | None = None,
+) -> CustomerRecord:
+    """Return a customer's record with the whole life of each subscription, by one policy.
+
+    With `known_at` (Unix seconds), by what had been received by then: nobody may have been known at all.
+    """
+    found = (
+        (name, history(_known(cold.facts, known_at), policy, cold.base))
+        for name, cold in colds.items()
+    )
+    lives = {name: life for name, life in found if life}
+    version = record.version if lives or known_at is None else 0
+    return replace(record, version=version, policy=policy.digest, decisions=lives)
+
+
+def _known(facts: Sequence[Fact], at: int | None) -> Sequence[Fact]:
+    return facts if at is None else [f for f in facts if f.received_ms // 1000 <= at]
 
 
 def _eras(facts: Sequence[Fact], policy: Policy, base: State | None) -> Iterable[Decision]:

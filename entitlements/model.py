@@ -187,6 +187,13 @@ class Review(Struct, frozen=True, omit_defaults=True):
     reason: str
 
 
+class PastPolicy(Struct, frozen=True, array_like=True):
+    """A policy that a customer was decided by, up to an instant (not included)."""
+
+    until: int
+    digest: str
+
+
 class CustomerRecord(Struct, frozen=True, omit_defaults=True):
     """The hot record: all that an answer about one customer needs."""
 
@@ -197,6 +204,8 @@ class CustomerRecord(Struct, frozen=True, omit_defaults=True):
     overrides: dict[str, Override] = {}
     reviews: dict[str, Review] = {}
     """By subscription."""
+    past_policies: tuple[PastPolicy, ...] = ()
+    """The earlier ones, the oldest first."""
 
 
 class SubscriptionRecord(Struct, frozen=True, omit_defaults=True):
@@ -206,6 +215,8 @@ class SubscriptionRecord(Struct, frozen=True, omit_defaults=True):
     state: State | None = None
     base: State | None = None
     """What the facts were folded to that are older than what is retained, and are kept no more."""
+    settled: int = 0
+    """The instant by which all of those had happened and come: what was known before it is not known any more."""
 
 
 class Change(Struct, frozen=True, omit_defaults=True):

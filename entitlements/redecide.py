@@ -8,7 +8,13 @@ from msgspec.structs import replace
 
 from entitlements.decide import decide
 from entitlements.fold import fold
-from entitlements.model import CustomerRecord, Entitlement, Subject, SubscriptionRecord
+from entitlements.model import (
+    CustomerRecord,
+    Entitlement,
+    PastPolicy,
+    Subject,
+    SubscriptionRecord,
+)
 from entitlements.policy import Policy
 from entitlements.resolve import entitlement, features, next_flip
 
@@ -36,6 +42,10 @@ class Difference(Struct, frozen=True):
     flip_becomes: int | None
 
 
+PAST = 16
+"""Earlier policies that a record names: more than any log retention is likely to see."""
+
+
 def redecided(whole: Whole, policy: Policy) -> Whole:
     """Return what is held of a customer, decided by a policy."""
     subscriptions = {name: _refolded(cold, policy) for name, cold in whole.subscriptions.items()}
@@ -51,12 +61,26 @@ def redecided(whole: Whole, policy: Policy) -> Whole:
     return Whole(whole.subject, record, subscriptions)
 
 
+def superseding(before: CustomerRecord, after: CustomerRecord, now: int) -> CustomerRecord:
+    """Return a record that also names the policy which it was decided by until now."""
+    past = (*before.past_policies, PastPolicy(now, before.policy))
+    return replace(after, past_policies=past[-PAST:])
+
+
+def policy_at(record: CustomerRecord, known_at: int) -> str | None:
+    """Return the digest of the policy that a customer was decided by at an instant; null where it is not known."""
+    past = record.past_policies
+    if len(past) == PAST and known_at < past[0].until:
+        return None
+    return next((p.digest for p in past if known_at < p.until), record.policy)
+
+
 def _refolded(cold: SubscriptionRecord, policy: Policy) -> SubscriptionRecord:
     """Fold again where the policy may have a word in it: it chooses among the possible ends of an ambiguous second."""
     if len({fact.created for fact in cold.facts}) == len(cold.facts):
         return cold
     facts, state = fold(cold.facts, policy, cold.base)
-    return SubscriptionRecord(facts, state, cold.base)
+    return replace(cold, facts=facts, state=state)
 
 
 def differences(before: Whole, after: Whole, at: int) -> Iterator[Difference]:

@@ -2,10 +2,19 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from entitlements.absorb import Lists, changes, lists
 from entitlements.errors import StoreBusy
 from entitlements.policy import Policy
-from entitlements.redecide import Difference, Whole, differences, latest, redecided
+from entitlements.redecide import (
+    Difference,
+    Whole,
+    differences,
+    latest,
+    redecided,
+    superseding,
+)
 from entitlements.store.store import Store
 
 ATTEMPTS = 8
@@ -20,6 +29,7 @@ async def rewrite(store: Store, whole: Whole, policy: Policy, now: int) -> Seque
         if whole.record.policy == policy.digest:
             return []
         after, at = redecided(whole, policy), latest(whole, now)
+        after = replace(after, record=superseding(whole.record, after.record, now))
         told = list(changes(whole.record, after.record, whole.subject, None, at))
         if await store.rewrite(whole, after, _lists(after, at), told):
             return list(differences(whole, after, at))

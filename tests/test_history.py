@@ -7,13 +7,24 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from entitlements.absorb import Held, absorb
 from entitlements.decide import decide
 from entitlements.fold import fold
-from entitlements.history import history
-from entitlements.model import CustomerRecord, Decision, Fact, PauseCollection
+from entitlements.history import history, relived
+from entitlements.model import (
+    CustomerRecord,
+    Decision,
+    Entitlement,
+    Fact,
+    PauseCollection,
+    Subject,
+    SubscriptionEvent,
+    SubscriptionRecord,
+)
 from entitlements.policy import BUILT_IN, Policy
 from entitlements.policy_file import parse
-from entitlements.resolve import entitlement
+from entitlements.redecide import Whole, policy_at, redecided, superseding
+from entitlements.resolve import entitlement, entitlements
 from tests.support.histories import (
     MONTH,
     START,
@@ -191,3 +202,69 @@ def test_from_the_last_event_on_it_is_the_present_decision(life: Life) -> None:
     expected, found = at_moment(life.facts, last), _record(history(life.facts, BUILT_IN))
 
     assert entitlement(expected, "pro", last) == entitlement(found, "pro", last)
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> list[Fact]:
+    """Draw a life's facts as they come: in any order, some much later than they were created."""
+    life = draw(lives())
+    late = st.sampled_from([0, 0, 1, 60, MONTH])
+    delayed = [replace(f, received_ms=(f.created + draw(late)) * 1000) for f in life.facts]
+    order = draw(st.permutations(delayed))
+    return sorted(order, key=lambda fact: fact.received_ms)
+
+
+PAUSES_END_ALL = parse(
+    """
+    [pause_collection]
+    keep_as_draft = "revoke"
+    mark_uncollectible = "revoke"
+    """
+)
+
+
+@given(arrivals(), st.integers(START, START + 3 * MONTH), st.data())
+def test_what_was_answered_is_what_is_answered_of_then(
+    facts: list[Fact], applied: int, data: st.DataObject
+) -> None:
+    """`at = known_at = T`: answers recorded while a history came, under a policy and then another, are told again."""
+    held = Held(CustomerRecord(version=0), SubscriptionRecord())
+    recorded: dict[int, list[Entitlement]] = {}
+    policy, moments = BUILT_IN, {applied, *(f.received_ms // 1000 for f in facts)}
+    some = data.draw(st.lists(st.integers(START, START + 4 * MONTH), max_size=5))
+    for now in sorted({*moments, *some}):
+        for fact in (f for f in facts if f.received_ms // 1000 == now):
+            held = _absorbed(held, fact, policy, now)
+        if now == applied:
+            policy = PAUSES_END_ALL
+            held = _reapplied(held, policy, now)
+        recorded[now] = entitlements(held.customer, now)
+
+    kept = {now: found for now, found in recorded.items() if _is_kept(held.subscription, now)}
+    for now, answers in kept.items():
+        then = BUILT_IN if now < applied else PAUSES_END_ALL
+        told = relived(held.customer, {"sub_a": held.subscription}, then, now)
+        assert not answers or policy_at(held.customer, now) == then.digest
+        for answer in answers:
+            assert entitlement(told, answer.feature, now) == answer
+
+
+def _is_kept(cold: SubscriptionRecord, now: int) -> bool:
+    """Tell whether the service would answer of an instant, or refuse since older facts are kept no more."""
+    return now >= max(cold.settled, cold.base.at if cold.base else 0)
+
+
+def _absorbed(held: Held, fact: Fact, policy: Policy, now: int) -> Held:
+    event = SubscriptionEvent(fact, Subject("cus_1"), "sub_a", livemode=False)
+    found = absorb(held, event, policy, now)
+    return Held(found.customer, found.subscription)
+
+
+def _reapplied(held: Held, policy: Policy, now: int) -> Held:
+    """Decide anew what is held, as rewrite.py does."""
+    if not held.customer.version:
+        return held
+    whole = Whole(Subject("cus_1"), held.customer, {"sub_a": held.subscription})
+    after = redecided(whole, policy)
+    customer = superseding(held.customer, after.record, now)
+    return Held(customer, after.subscriptions["sub_a"])

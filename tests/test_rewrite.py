@@ -13,7 +13,7 @@ from entitlements.answers import Answers
 from entitlements.errors import StoreBusy
 from entitlements.history import history
 from entitlements.ingest import Ingest
-from entitlements.model import CustomerRecord, Override, Subject
+from entitlements.model import CustomerRecord, Override, PastPolicy, Subject
 from entitlements.policy import BUILT_IN, DAY, Policy
 from entitlements.policy_file import parse
 from entitlements.preview import apply
@@ -123,7 +123,12 @@ async def test_a_customer_without_subscriptions_is_decided_too(
     assert await store.rewrite(before, Whole(alone, said, {}), {}, [])
 
     assert await rewrite(store, await whole_of(store, alone), STRICT, NOW) == []
-    assert (await whole_of(store, alone)).record == replace(said, version=2, policy=STRICT.digest)
+    assert (await whole_of(store, alone)).record == replace(
+        said,
+        version=2,
+        policy=STRICT.digest,
+        past_policies=(PastPolicy(NOW, BUILT_IN.digest),),
+    )
     with client(store_url) as plain:
         assert not plain.exists(keys.shared(p, "due"))
 

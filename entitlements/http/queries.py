@@ -64,7 +64,7 @@ _check = msgspec.json.Decoder(Check)
 
 async def list_entitlements(request: Request[State]) -> Response:
     """Answer for all of a customer's features: the granted ones, or with `include=denied` every one."""
-    asked = Parameters.of(request, "at", "include", "min_version")
+    asked = Parameters.of(request, "at", "known_at", "include", "min_version")
     subject = subject_of(request)
     denied = asked.choice("include", "denied") is not None
     record, at = await _record(request, asked, subject)
@@ -82,7 +82,7 @@ async def list_entitlements(request: Request[State]) -> Response:
 
 async def one_entitlement(request: Request[State]) -> Response:
     """Answer for one feature. What is not known is denied, with its reason; never a 404."""
-    asked = Parameters.of(request, "at", "min_version")
+    asked = Parameters.of(request, "at", "known_at", "min_version")
     subject, feature = subject_of(request), path_id(request, "feature")
     record, at = await _record(request, asked, subject)
     found = entitlement(record, feature, at)
@@ -145,14 +145,11 @@ async def _record(
     request: Request[State], asked: Parameters, subject: Subject
 ) -> tuple[CustomerRecord, int]:
     """Return what a question is to be resolved by: a record, and the instant that is asked about."""
-    answers, at, least = (
-        request.state["answers"],
-        asked.number("at"),
-        asked.number("min_version") or 0,
-    )
+    answers, now = request.state["answers"], int(request.state["clock"]())
+    at, known_at, least = (asked.number(name) for name in ("at", "known_at", "min_version"))
     if at is None:
-        return await answers.now(subject, int(request.state["clock"]()), least)
-    return await answers.record(subject, at, least), at
+        return await answers.now(subject, now, least or 0, known_at)
+    return await answers.record(subject, at, least or 0, known_at), at
 
 
 def _cached(

@@ -86,6 +86,7 @@ class _Cold(Struct, frozen=True, omit_defaults=True):
     facts: list[_Fact] = []
     state: _State | None = None
     base: _State | None = None
+    settled: int = 0
 
 
 class _Places:
@@ -114,7 +115,7 @@ def encode(record: SubscriptionRecord) -> bytes:
     facts = [_fact_to(fact, places) for fact in record.facts]
     state, base = _state_to(record.state, places), _state_to(record.base, places)
     snapshots = [_snapshot_to(snapshot, places) for snapshot in places.snapshots]
-    return _encode(_Cold(1, list(places.items), snapshots, facts, state, base))
+    return _encode(_Cold(1, list(places.items), snapshots, facts, state, base, record.settled))
 
 
 def decode(raw: bytes | str | None) -> SubscriptionRecord:
@@ -135,6 +136,7 @@ def decode(raw: bytes | str | None) -> SubscriptionRecord:
         tuple(_fact_from(fact, snapshots) for fact in cold.facts),
         _state_from(cold.state, snapshots),
         _state_from(cold.base, snapshots),
+        cold.settled,
     )
 
 

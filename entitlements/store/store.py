@@ -176,6 +176,16 @@ class Store:
             await self.redis.hsetnx(keys.META, "policy", default.digest)
         return await self.policy_in_force()
 
+    async def policy_named(self, digest: str) -> Policy:
+        """Return a policy that was in force once. Raises StoreError where it is not held."""
+        async with reaching():
+            raw = await self.redis.get(keys.policy(digest))
+        if raw is None:
+            raise StoreError(
+                f"The store does not hold the policy {digest}. It was not always this one."
+            )
+        return _policy.decode(raw)
+
     async def policy_in_force(self) -> Policy:
         """Return the policy that is recorded. Raises StoreError where none is: the store is not the one it was."""
         async with reaching():
