@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from entitlements.errors import BeyondRetention, VersionNotReached
-from entitlements.history import relived
-from entitlements.model import CustomerRecord, Subject, SubscriptionRecord
+from entitlements.history import relived, state_at
+from entitlements.model import CustomerRecord, State, Subject, SubscriptionRecord
 from entitlements.policy import Policy
 from entitlements.redecide import policy_at
 from entitlements.resolve import present
@@ -96,6 +96,16 @@ class Answers:
         colds = dict(zip(names, await self._store.subscriptions(subject, names), strict=True))
         _require_kept(colds, at, known_at)
         return relived(record, colds, policy, known_at)
+
+    async def states(
+        self, subject: Subject, record: CustomerRecord, at: int, known_at: int | None = None
+    ) -> dict[str, State]:
+        """Return what each subscription of a record, as `record` or `now` gave it, was like at its instant."""
+        policy = await self._policy(record, None)
+        names = list(record.decisions)
+        colds = await self._store.subscriptions(subject, names)
+        found = {n: state_at(c, policy, at, known_at) for n, c in zip(names, colds, strict=True)}
+        return {name: state for name, state in found.items() if state}
 
     async def _policy(self, record: CustomerRecord, known_at: int | None) -> Policy:
         """Return the policy in force, or the one that a customer was decided by at an instant."""

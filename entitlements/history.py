@@ -59,6 +59,14 @@ def relived(
     return replace(record, version=version, policy=policy.digest, decisions=lives)
 
 
+def state_at(
+    cold: SubscriptionRecord, policy: Policy, at: int, known_at: int | None = None
+) -> State | None:
+    """Return what a subscription was like at an instant, by what had been received by another; null before it was."""
+    facts = [fact for fact in _known(cold.facts, known_at) if fact.created <= at]
+    return cold.state if len(facts) == len(cold.facts) else fold(facts, policy, cold.base)[1]
+
+
 def _known(facts: Sequence[Fact], at: int | None) -> Sequence[Fact]:
     return facts if at is None else [f for f in facts if f.received_ms // 1000 <= at]
 

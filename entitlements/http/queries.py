@@ -67,7 +67,7 @@ async def list_entitlements(request: Request[State]) -> Response:
     asked = Parameters.of(request, "at", "known_at", "include", "min_version")
     subject = subject_of(request)
     denied = asked.choice("include", "denied") is not None
-    record, at = await _record(request, asked, subject)
+    record, at = await asked_about(request, asked, subject)
     found = EntitlementList(
         data=[e for e in entitlements(record, at) if denied or e.granted],
         has_more=False,
@@ -77,17 +77,17 @@ async def list_entitlements(request: Request[State]) -> Response:
         version=record.version,
     )
     metrics.answered("list")
-    return _cached(request, found, record, next_change(record, at), at)
+    return cached(request, found, record, next_change(record, at), at)
 
 
 async def one_entitlement(request: Request[State]) -> Response:
     """Answer for one feature. What is not known is denied, with its reason; never a 404."""
     asked = Parameters.of(request, "at", "known_at", "min_version")
     subject, feature = subject_of(request), path_id(request, "feature")
-    record, at = await _record(request, asked, subject)
+    record, at = await asked_about(request, asked, subject)
     found = entitlement(record, feature, at)
     metrics.answered("one")
-    return _cached(request, found, record, found.until, at)
+    return cached(request, found, record, found.until, at)
 
 
 async def checks(request: Request[State]) -> Response:
@@ -141,7 +141,7 @@ def _read_check(raw: msgspec.Raw) -> Check | BadRequest:
         )
 
 
-async def _record(
+async def asked_about(
     request: Request[State], asked: Parameters, subject: Subject
 ) -> tuple[CustomerRecord, int]:
     """Return what a question is to be resolved by: a record, and the instant that is asked about."""
@@ -152,9 +152,9 @@ async def _record(
     return await answers.record(subject, at, least or 0, known_at), at
 
 
-def _cached(
+def cached(
     request: Request[State],
-    found: EntitlementList | Entitlement,
+    found: Struct,
     record: CustomerRecord,
     until: int | None,
     at: int,

@@ -1,0 +1,107 @@
+"""One customer whole: what is held of each subscription, what follows from it, and the answers."""
+
+from collections.abc import Mapping
+
+from msgspec import UNSET, Struct, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from entitlements import metrics
+from entitlements.decide import since
+from entitlements.http.auth import needs
+from entitlements.http.parameters import Parameters, subject_of
+from entitlements.http.queries import asked_about, cached
+from entitlements.http.state import State
+from entitlements.model import (
+    SILENCE,
+    CustomerRecord,
+    Entitlement,
+    Override,
+    PauseCollection,
+    Review,
+    Timeline,
+)
+from entitlements.model import State as SubscriptionState
+from entitlements.resolve import entitlements, next_change
+
+
+class Stretch(Struct, frozen=True, rename={"start": "from"}):
+    """One segment of a timeline: `from` belongs to it, `until` to the next one; null is for good."""
+
+    start: int
+    until: int | None
+    granted: bool
+    reason: str
+    rule: str
+    quantity: int
+
+
+class Subscription(Struct, frozen=True, tag_field="object", tag="subscription"):
+    """What a subscription is like at the instant, and its decision: a timeline for each feature."""
+
+    id: str
+    status: str
+    pause_collection: PauseCollection | None
+    since: int
+    """When what is decided began: the pause that holds, or else the status."""
+    flags: tuple[str, ...]
+    features: Mapping[str, list[Stretch]]
+
+
+class Customer(Struct, frozen=True, tag_field="object", tag="customer"):
+    """A customer as this service knows them. Every answer is in `entitlements`, the denied ones too."""
+
+    id: str
+    as_of: int
+    version: int
+    policy: str
+    subscriptions: list[Subscription]
+    overrides: Mapping[str, Override]
+    reviews: Mapping[str, Review]
+    entitlements: list[Entitlement]
+    account: str | UnsetType = UNSET
+
+
+async def one_customer(request: Request[State]) -> Response:
+    """Tell all of one customer. One that nothing was ever heard of is empty, with version 0; never a 404."""
+    asked, subject = Parameters.of(request, "at", "known_at", "min_version"), subject_of(request)
+    record, at = await asked_about(request, asked, subject)
+    states = await request.state["answers"].states(subject, record, at, asked.number("known_at"))
+    found = Customer(
+        id=subject.customer,
+        as_of=at,
+        version=record.version,
+        policy=record.policy,
+        subscriptions=[_subscription(name, states[name], record) for name in states],
+        overrides=record.overrides,
+        reviews=record.reviews,
+        entitlements=entitlements(record, at),
+        account=subject.account or UNSET,
+    )
+    metrics.answered("customer")
+    return cached(request, found, record, next_change(record, at), at)
+
+
+def _subscription(name: str, state: SubscriptionState, record: CustomerRecord) -> Subscription:
+    decision = record.decisions[name]
+    return Subscription(
+        id=name,
+        status=state.snapshot.status,
+        pause_collection=state.snapshot.pause_collection or None,
+        since=since(state),
+        flags=decision.flags,
+        features={name: _stretches(said) for name, said in decision.features.items()},
+    )
+
+
+def _stretches(said: Timeline) -> list[Stretch]:
+    ends = [*(segment.start for segment in said[1:]), None]
+    return [
+        Stretch(s.start, end, s.granted, s.reason, s.rule, s.quantity)
+        for s, end in zip(said, ends, strict=True)
+        if s.says() != SILENCE
+    ]
+
+
+routes = [Route("/v1/customers/{customer}", needs("read", one_customer))]
