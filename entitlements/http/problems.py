@@ -1,6 +1,7 @@
 """Every error as `application/problem+json` (RFC 9457), and the one table from what went wrong to a status."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from http import HTTPStatus
 
 import msgspec
@@ -11,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements import errors
+from entitlements.http.auth import Endpoint
 from entitlements.http.request_id import HEADER, request_id
+from entitlements.http.state import State
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
@@ -38,6 +41,18 @@ class Kind(Struct, frozen=True):
     status: int
     headers: Mapping[str, str] = {}
 
+
+class Said(Struct, frozen=True):
+    """What went wrong, as another specification says it."""
+
+    body: bytes
+    media_type: str
+
+
+Shape = Callable[[Request, Exception, Problem], Said | None]
+"""From a request, its error and its problem to how a door says it; null for what its specification leaves open."""
+
+_SHAPE = "error_shape"  # in the scope, which every handler of errors sees
 
 _RETRY = {"Retry-After": RETRY_AFTER}
 
@@ -91,7 +106,7 @@ async def on_error(request: Request, error: Exception) -> Response:
         log.warning(
             "request_failed", problem=problem.type, detail=problem.detail, path=request.url.path
         )
-    return respond(problem, kind_of(error).headers)
+    return respond(problem, kind_of(error).headers, _said(request, error, problem))
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -101,7 +116,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         error.status_code, ("http-error", error.detail, error.detail)
     )
     problem = Problem(_uri(name), title, error.status_code, detail, request_id(request.scope))
-    return respond(problem, error.headers or {})
+    return respond(problem, error.headers or {}, _said(request, error, problem))
 
 
 async def on_crash(request: Request, error: Exception) -> Response:
@@ -110,14 +125,32 @@ async def on_crash(request: Request, error: Exception) -> Response:
     log.error("request_crashed", request_id=name, path=request.url.path, exc_info=error)
     detail = "This is a fault of the service. Its log has the cause under this request_id."
     problem = Problem(_uri("internal"), "Something went wrong here", 500, detail, name)
-    return respond(problem, {HEADER: name})
+    return respond(problem, {HEADER: name}, _said(request, error, problem))
 
 
-def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """Encode a document, uncacheable."""
-    body = msgspec.json.encode(problem)
+def shaped(shape: Shape, endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint whose errors, a refused token and a crash among them, are told in another shape."""
+
+    @wraps(endpoint)
+    async def told(request: Request[State]) -> Response:
+        request.scope[_SHAPE] = shape
+        return await endpoint(request)
+
+    return told
+
+
+def respond(
+    problem: Problem, headers: Mapping[str, str] | None = None, said: Said | None = None
+) -> Response:
+    """Encode a document, or what is said in its place; uncacheable."""
+    said = said or Said(msgspec.json.encode(problem), MEDIA_TYPE)
     sent = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(body, problem.status, sent, media_type=MEDIA_TYPE)
+    return Response(said.body, problem.status, sent, media_type=said.media_type)
+
+
+def _said(request: Request, error: Exception, problem: Problem) -> Said | None:
+    shape: Shape | None = request.scope.get(_SHAPE)
+    return shape(request, error, problem) if shape else None
 
 
 def _uri(name: str) -> str:
