@@ -162,12 +162,13 @@ def _cached(
     left = MAX_AGE if until is None else until - at - 1  # the second `at` has begun already
     age = max(0, min(MAX_AGE, left))
     headers = {"ETag": etag, "Cache-Control": f"private, max-age={age}"}
-    if etag in _listed(request.headers.get("if-none-match", "")):
+    if etag in listed(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     return Response(_encode(found), headers=headers, media_type="application/json")
 
 
-def _listed(header: str) -> set[str]:
+def listed(header: str) -> set[str]:
+    """Return the tags that an If-None-Match header names."""
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
