@@ -1,9 +1,11 @@
 """The law of the three doors: whoever asks, and how, the same question has the same answer."""
 
 import asyncio
+import json
 from typing import NamedTuple
 
 import msgspec
+from httpx2 import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,13 +31,19 @@ from tests.support.doors import (
 from tests.support.histories import MONTH, START, Life
 from tests.support.policies import wide_lives
 from tests.support.servers import client
-from tests.support.service import Service, serving
+from tests.support.service import READ, Service, bearer, serving
 
 POLICIES = (
     BUILT_IN,
     parse('pause_collection.void = { access = "review", while_pending = "revoke" }'),
 )
 SUBJECT = Subject("cus_1")
+
+POSTED = (
+    *("/access/v1/evaluation", "/access/v1/evaluations", "/access/v1/search/subject"),
+    *("/access/v1/search/resource", "/access/v1/search/action"),
+    *("/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/pro"),
+)
 
 
 class Held(NamedTuple):
@@ -137,7 +145,7 @@ async def found(service: Service, what: str, **asked: object) -> list[Body]:
     return results
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(helds(), instants, instants)
 def test_every_door_leads_to_the_same_answer(store_url: str, held: Held, now: int, at: int) -> None:
     """Of any customer, about any feature: at present, and at any instant where a door can be asked for one."""
@@ -150,3 +158,52 @@ def test_every_door_leads_to_the_same_answer(store_url: str, held: Held, now: in
             await same_at_every_door(service, held.record, at)
 
     asyncio.run(ask())
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+subjects = values | st.fixed_dictionaries(
+    {"type": values | st.just("customer"), "id": values | st.just("cus_1")}
+)
+bodies = values | st.fixed_dictionaries(
+    {
+        "subject": subjects,
+        "action": values | st.just(USE),
+        "resource": values | st.just(feature()),
+    },
+    optional={
+        "context": values | st.fixed_dictionaries({"targetingKey": values | st.just("cus_1")}),
+        "evaluations": values | st.lists(st.fixed_dictionaries({"subject": subjects}), max_size=2),
+        "options": values,
+        "page": values | st.fixed_dictionaries({}, optional={"token": values, "limit": values}),
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(bodies)
+def test_whatever_is_sent_is_answered_or_refused(store_url: str, body: object) -> None:
+    """No JSON is a fault of ours, and nothing that is refused looks like an answer."""
+
+    async def ask() -> None:
+        async with serving(store_url) as service:
+            for path in POSTED:
+                said = await service.http.post(
+                    path,
+                    content=json.dumps(body),
+                    headers=bearer(READ) | {"Content-Type": "application/json"},
+                )
+                assert said.status_code in {200, 400}, path
+                if said.status_code == 400:
+                    assert not {"decision", "value", "results"} & keys_of(said)
+
+    asyncio.run(ask())
+
+
+def keys_of(response: Response) -> set[str]:
+    """Return the keys of an answer, of which a sentence has none."""
+    is_json = response.headers["content-type"] == "application/json"
+    return set(response.json()) if is_json else set()
