@@ -39,7 +39,7 @@ def read(result: str) -> None:
 
 
 def answered(call: str, answers: int = 1) -> None:
-    """Count answers given, by the call that asked: `list`, `one` or `checks`."""
+    """Count answers given, by the call that asked: `list`, `one`, `checks`, or one of `authzen_…` and `ofrep_…`."""
     _queries.labels(call).inc(answers)
 
 

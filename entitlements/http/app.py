@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 
 from entitlements.answers import Answers
 from entitlements.errors import EntitlementsError, StoreError
-from entitlements.http import customers, health, operations, queries, webhooks
+from entitlements.http import authzen, customers, health, ofrep, operations, queries, webhooks
 from entitlements.http.problems import on_crash, on_error, on_http_error
 from entitlements.http.request_id import RequestID
 from entitlements.http.state import Readiness, State
@@ -27,7 +27,7 @@ POLICY_EVERY = 1.0
 
 _SURFACES = {
     "webhooks": webhooks.routes,
-    "queries": [*queries.routes, *customers.routes],
+    "queries": [*queries.routes, *customers.routes, *authzen.routes, *ofrep.routes],
     "operations": operations.routes,
 }
 

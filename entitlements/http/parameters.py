@@ -57,15 +57,16 @@ def subject_of(request: Request[State]) -> Subject:
 def account_of(request: Request[State]) -> str | None:
     """Return the connected account that the `Stripe-Account` header names, as in Stripe's own API; null without one."""
     named = request.headers.get("stripe-account")
-    return None if named is None else _id(named, "the Stripe-Account header")
+    return None if named is None else id_of(named, "the Stripe-Account header")
 
 
 def path_id(request: Request[State], name: str) -> str:
     """Return an id that stands in the path. Raises BadRequest where it cannot be one."""
-    return _id(request.path_params[name], name)
+    return id_of(request.path_params[name], name)
 
 
-def _id(value: str, name: str) -> str:
+def id_of(value: str, name: str) -> str:
+    """Return a value that is an id. Raises BadRequest, which calls it by a name, where it cannot be one."""
     try:
         return msgspec.convert(value, Id)
     except msgspec.ValidationError as error:

@@ -1,6 +1,7 @@
 """Every error as `application/problem+json` (RFC 9457), and the one table from what went wrong to a status."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from http import HTTPStatus
 
 import msgspec
@@ -11,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements import errors
+from entitlements.http.auth import Endpoint
 from entitlements.http.request_id import HEADER, request_id
+from entitlements.http.state import State
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "2"
@@ -38,6 +41,11 @@ class Kind(Struct, frozen=True):
     status: int
     headers: Mapping[str, str] = {}
 
+
+Members = Callable[[Request, Exception, Problem], Mapping[str, object]]
+"""From a request, its error and its problem to what else a document has: https://www.rfc-editor.org/rfc/rfc9457#section-3.2."""
+
+_MEMBERS = "problem_members"  # in the scope, which every handler of errors sees
 
 _RETRY = {"Retry-After": RETRY_AFTER}
 
@@ -92,7 +100,7 @@ async def on_error(request: Request, error: Exception) -> Response:
         log.warning(
             "request_failed", problem=problem.type, detail=problem.detail, path=request.url.path
         )
-    return respond(problem, kind_of(error).headers)
+    return respond(problem, kind_of(error).headers, _more(request, error, problem))
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -102,7 +110,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         error.status_code, ("http-error", error.detail, error.detail)
     )
     problem = Problem(_uri(name), title, error.status_code, detail, request_id(request.scope))
-    return respond(problem, error.headers or {})
+    return respond(problem, error.headers or {}, _more(request, error, problem))
 
 
 async def on_crash(request: Request, error: Exception) -> Response:
@@ -111,14 +119,34 @@ async def on_crash(request: Request, error: Exception) -> Response:
     log.error("request_crashed", request_id=name, path=request.url.path, exc_info=error)
     detail = "This is a fault of the service. Its log has the cause under this request_id."
     problem = Problem(_uri("internal"), "Something went wrong here", 500, detail, name)
-    return respond(problem, {HEADER: name})
+    return respond(problem, {HEADER: name}, _more(request, error, problem))
 
 
-def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """Encode a document, uncacheable."""
-    body = msgspec.json.encode(problem)
+def telling(members: Members, endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint whose problem documents, a refused token and a crash among them, have more members."""
+
+    @wraps(endpoint)
+    async def told(request: Request[State]) -> Response:
+        request.scope[_MEMBERS] = members
+        return await endpoint(request)
+
+    return told
+
+
+def respond(
+    problem: Problem,
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
+) -> Response:
+    """Encode a document, with more members if there are any; uncacheable."""
+    body = msgspec.json.encode({**msgspec.to_builtins(problem), **(more or {})})
     sent = {"Cache-Control": "no-store", **(headers or {})}
     return Response(body, problem.status, sent, media_type=MEDIA_TYPE)
+
+
+def _more(request: Request, error: Exception, problem: Problem) -> Mapping[str, object] | None:
+    members: Members | None = request.scope.get(_MEMBERS)
+    return members(request, error, problem) if members else None
 
 
 def _uri(name: str) -> str:

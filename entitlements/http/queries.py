@@ -9,8 +9,9 @@ from starlette.routing import Route
 from entitlements import metrics
 from entitlements.errors import BadRequest, BeyondRetention
 from entitlements.http import body
+from entitlements.http.asking import Found, records
 from entitlements.http.auth import needs
-from entitlements.http.parameters import Parameters, account_of, path_id, subject_of
+from entitlements.http.parameters import Parameters, path_id, subject_of
 from entitlements.http.problems import Problem, problem_of
 from entitlements.http.state import State
 from entitlements.model import CustomerRecord, Entitlement, Subject
@@ -112,20 +113,15 @@ async def checks(request: Request[State]) -> Response:
 async def _answer_all(
     request: Request[State], asked: list[Check | BadRequest]
 ) -> list[Entitlement | Problem]:
-    account = account_of(request)
-    good = [check for check in asked if isinstance(check, Check)]
-    questions = [(Subject(check.customer, account), check.at) for check in good]
-    now = int(request.state["clock"]())
-    found = iter(await request.state["answers"].records(questions, now))
+    good = [(check.customer, check.at) for check in asked if isinstance(check, Check)]
+    found = iter(await records(request, good))
     return [
         _resolve(one.feature, next(found)) if isinstance(one, Check) else problem_of(one)
         for one in asked
     ]
 
 
-def _resolve(
-    feature: str, found: tuple[CustomerRecord, int] | BeyondRetention
-) -> Entitlement | Problem:
+def _resolve(feature: str, found: Found) -> Entitlement | Problem:
     if isinstance(found, BeyondRetention):
         return problem_of(found)
     record, at = found
@@ -164,12 +160,13 @@ def cached(
     left = MAX_AGE if until is None else until - at - 1  # the second `at` has begun already
     age = max(0, min(MAX_AGE, left))
     headers = {"ETag": etag, "Cache-Control": f"private, max-age={age}"}
-    if etag in _listed(request.headers.get("if-none-match", "")):
+    if etag in listed(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     return Response(_encode(found), headers=headers, media_type="application/json")
 
 
-def _listed(header: str) -> set[str]:
+def listed(header: str) -> set[str]:
+    """Return the tags that an If-None-Match header names."""
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 

@@ -11,6 +11,10 @@ HEADER = "X-Request-ID"
 _FORM = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
+ECHO = "echoed_request_id"
+"""In a scope: what to send back as it came, where a specification wants that of any string."""
+
+
 def request_id(scope: Scope) -> str | None:
     """Return the name that RequestID gave to a request."""
     found: str | None = scope.get("request_id")
@@ -33,7 +37,7 @@ class RequestID:
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = name
+                MutableHeaders(scope=message)[HEADER] = scope.get(ECHO, name)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=name):

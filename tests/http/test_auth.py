@@ -18,7 +18,10 @@ from entitlements.settings import Token
 from tests.support.bodies import event, subscription
 from tests.support.service import OPERATE, READ, Service, bearer, serving
 
-OPEN = ("/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
+OPEN = (
+    *("/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"),
+    "/.well-known/",
+)
 """What needs no token: a signature is the proof, or there is nothing to tell."""
 
 READER = Token("reader", "read", hashlib.sha256(b"one").digest())
@@ -45,8 +48,8 @@ def calls(app: Starlette) -> Iterator[tuple[str, str]]:
 def refusal(response: Response, status: int, name: str) -> None:
     """Fail unless a refusal cannot be taken for an answer about access."""
     assert response.status_code == status
-    assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
+    assert response.headers["content-type"] == "application/problem+json"
     found = response.json()
     assert found["type"] == f"urn:problem-type:entitlements:{name}"
     answer_fields = {"object", "granted", "data", "decision", "value", "reason", "entitlements"}
