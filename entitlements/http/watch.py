@@ -13,7 +13,7 @@ import structlog
 
 from entitlements import metrics
 from entitlements.errors import StoreUnavailable, StoreUnsafe
-from entitlements.store.safety import UNKNOWN, Durability, Server, remarks, unsafe
+from entitlements.store.safety import UNKNOWN, Durability, Server, not_yet, remarks, unsafe
 from entitlements.store.store import Store
 
 EVERY = 2.0
@@ -28,9 +28,10 @@ log = structlog.get_logger()
 class Watch:
     """What is known of a store: as safe as configured, or not, or unknown since it could not be asked."""
 
-    def __init__(self, store: Store, durability: Durability) -> None:
+    def __init__(self, store: Store, durability: Durability, *, good_for: float = GOOD_FOR) -> None:
         self._store = store
         self._durability = durability
+        self._good_for = good_for
         self._server: Server | None = None
         self._seen = 0.0
         self._turn = asyncio.Lock()
@@ -90,7 +91,7 @@ class Watch:
         return None if silent else not self._unsafe
 
     def _known(self) -> Server | None:
-        return self._server if time.monotonic() - self._seen < GOOD_FOR else None
+        return self._server if time.monotonic() - self._seen < self._good_for else None
 
     def _refuse_unsafe(self) -> None:
         if self._unsafe:
@@ -123,6 +124,8 @@ class Watch:
 
     def _tell(self, server: Server) -> None:
         found, noted = unsafe(server, self._durability), remarks(server)
+        if self._unsafe:
+            found = found or not_yet(server, self._durability)
         metrics.store(safe=not found, lag=server.replica_lag)
         if not self._reached:
             log.info("store_reachable")

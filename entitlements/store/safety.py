@@ -39,6 +39,8 @@ class Server(Struct, frozen=True):
     """Whether `maxmemory` is reached."""
     aof_last_write_status: str = "ok"
     aof_last_bgrewrite_status: str = "ok"
+    rewriting: bool = False
+    """Whether the append-only file is being written anew, or is about to be."""
 
 
 def unsafe(server: Server, durability: Durability) -> list[str]:
@@ -59,6 +61,16 @@ def unsafe(server: Server, durability: Durability) -> list[str]:
     if durability == "replica" and not server.connected_replicas:
         found.append("no replica is connected: attach one, or set ENTITLEMENTS_DURABILITY=fsync")
     return found
+
+
+def not_yet(server: Server, durability: Durability) -> list[str]:
+    """Return what speaks against trusting a server again that was unsafe.
+
+    Once `appendonly` is switched on, nothing of it counts until the file has been written for the first time.
+    """
+    if durability != "memory" and server.rewriting:
+        return ["its append-only file is still being written anew: wait until it has been"]
+    return []
 
 
 def remarks(server: Server) -> list[str]:
@@ -118,4 +130,5 @@ def _condition(info: Mapping[str, Any]) -> dict[str, Any]:
         "full": 0 < limit < int(info.get("used_memory", 0)),
         "aof_last_write_status": str(info.get("aof_last_write_status", UNKNOWN)),
         "aof_last_bgrewrite_status": str(info.get("aof_last_bgrewrite_status", UNKNOWN)),
+        "rewriting": any(info.get(f"aof_rewrite_{is_}") for is_ in ("in_progress", "scheduled")),
     }
