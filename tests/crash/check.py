@@ -138,14 +138,16 @@ def _places(plain: redis.Redis) -> Places:
 
 def _wanted(subject: Subject, held: Expected, log: list[Line]) -> Places:
     """Return where a customer's records want it to stand on the lists since its latest write."""
-    last = log[-1]
-    at = max(last.received, held.record.decisions[last.subscription].as_of)
+    decisions = held.record.decisions
+    if not log or log[-1].subscription not in decisions:
+        return {}  # which is wrong, and said already
+    at = max(log[-1].received, decisions[log[-1].subscription].as_of)
     places = {("due", str(subject)): next_change(held.record, at)}
     for name, cold in held.colds.items():
-        assert cold.state
-        on = lists(held.record, held.record.decisions[name], cold.state, at)
-        places["paused", f"{subject} {name}"] = on.paused_since
-        places["review", f"{subject} {name}"] = on.review_since
+        if cold.state and name in decisions:
+            on = lists(held.record, decisions[name], cold.state, at)
+            places["paused", f"{subject} {name}"] = on.paused_since
+            places["review", f"{subject} {name}"] = on.review_since
     return {place: float(score) for place, score in places.items() if score is not None}
 
 
