@@ -10,6 +10,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from entitlements import metrics
 from entitlements.absorb import absorb, known
 from entitlements.compact import precedes
 from entitlements.decode import Decoded, NotUnderstood, OtherEvent, decode
@@ -105,6 +106,7 @@ class Ingest:
             entry = _entry(delivery, event, absorbed.outcome)
             if await self._store.commit(held, absorbed, event.subject, entry):
                 return _receipt(event, absorbed.customer.version, absorbed.outcome)
+            metrics.commit_conflict()
         raise StoreBusy(
             "Other deliveries about this customer came first, several times over. Try again shortly."
         )

@@ -1,8 +1,9 @@
 """What is counted, for Prometheus. Names and labels in one place; no ids in labels."""
 
+import math
 from typing import get_args
 
-from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
 from entitlements.model import Outcome
 
@@ -17,6 +18,20 @@ _queries = Counter("entitlements_queries", "Answers given, by what was asked.", 
 
 _reads = Counter(
     "entitlements_reads", "Reads from Stripe to settle a doubt, by result.", ["result"]
+)
+_conflicts = Counter(
+    "entitlements_commit_conflicts",
+    "Writes that another writer of the same customer came before; each is tried again, up to a bound.",
+)
+_reachable = Gauge(
+    "entitlements_store_reachable", "1 where the store answers, 0 where it does not."
+)
+_safe = Gauge(
+    "entitlements_store_safe",
+    "1 where the store keeps what is acknowledged, as configured; 0 where it would not; NaN where that is not known.",
+)
+_lag = Gauge(
+    "entitlements_store_replica_lag_seconds", "Of the nearest replica; NaN where there is none."
 )
 
 _by_outcome = {outcome: _webhooks.labels(outcome) for outcome in get_args(Outcome)}
@@ -41,6 +56,25 @@ def read(result: str) -> None:
 def answered(call: str, answers: int = 1) -> None:
     """Count answers given, by the call that asked: `list`, `one`, `checks`, or one of `authzen_…` and `ofrep_…`."""
     _queries.labels(call).inc(answers)
+
+
+def commit_conflict() -> None:
+    """Count a write that lost a race for its customer."""
+    _conflicts.inc()
+
+
+def store(*, safe: bool, lag: int | None) -> None:
+    """Note how a store is that answers. `lag` in seconds, null without a replica."""
+    _reachable.set(1)
+    _safe.set(safe)
+    _lag.set(math.nan if lag is None else lag)
+
+
+def store_unreachable() -> None:
+    """Note that the store does not answer: what it is like is then not known."""
+    _reachable.set(0)
+    _safe.set(math.nan)
+    _lag.set(math.nan)
 
 
 def exposition() -> bytes:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
+from entitlements import metrics
 from entitlements.absorb import Held
 from entitlements.errors import BadRequest, NotDurable, StoreBusy
 from entitlements.ingest import ATTEMPTS, WRONG_MODE, Ingest, Receipt
@@ -263,6 +264,88 @@ async def test_a_lost_reply_does_not_hide_the_outcome(store_url: str, short_path
         assert len(log_of(store_url)) == 4
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("loaded", [True, False])
+@pytest.mark.parametrize("command", ["HSETNX", "HGET", "MGET", "EVALSHA", "SCRIPT"])
+@pytest.mark.parametrize(
+    ("body", "receipt"),
+    [
+        (update(PLAIN, UNPAID), taken("applied", 2, "evt_2")),
+        (event({}, "invoice.paid", id="evt_2"), kept("ignored", "evt_2")),
+        (event({}, id="evt_2"), kept("quarantined", "evt_2")),
+    ],
+)
+async def test_whichever_reply_is_lost_the_outcome_stays_what_it_is(
+    store_url: str, short_path: Path, body: Body, receipt: Receipt, command: str, *, loaded: bool
+) -> None:
+    """The mode is pinned, records are read, a script is loaded and run: no own first try makes it a duplicate."""
+    async with opened(store_url) as store:
+        await deliver(Ingest(store, BUILT_IN), event(PLAIN))
+        await deliver(Ingest(store, BUILT_IN), event({}, "invoice.paid", id="evt_0"))
+    with client(store_url) as plain:
+        if not loaded:
+            plain.script_flush()
+    async with line_to(store_url, short_path) as line, opened(line.url) as store:
+        line.lose_reply_to(command.encode())
+        assert await deliver(Ingest(store, BUILT_IN), body) == receipt
+    assert sorted(line[b"event"] for line in log_of(store_url)) == [b"evt_0", b"evt_1", b"evt_2"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("command", ["HGET", "$3\r\nGET", "EVALSHA"])
+async def test_a_reply_that_is_lost_while_a_new_policy_is_learnt_hides_nothing(
+    store_url: str, short_path: Path, command: str
+) -> None:
+    """The customer is decided anew and the event taken in, each once."""
+    async with opened(store_url) as store:
+        ingest = Ingest(store, BUILT_IN)
+        await store.policy(BUILT_IN)
+        await deliver(ingest, event(PLAIN))
+        await store.enforce(STRICT)
+    async with line_to(store_url, short_path) as line, opened(line.url) as store:
+        ingest = Ingest(store, STRICT, livemode=False)
+        line.lose_reply_to(command.encode())
+        assert await deliver(ingest, update(PLAIN, UNPAID)) == taken("applied", 3, "evt_2")
+        assert line.lost == 1
+    assert len(log_of(store_url)) == 2
+
+
+class Deaf(Store):
+    """A store whose second read comes after others have gone on: the first write was made, and not heard of."""
+
+    others: list[Body]
+    rival: Ingest
+    reads = 0
+
+    async def held(self, subject: Subject, subscription: str) -> Held:
+        """Let the others write before the second read."""
+        self.reads += 1
+        if self.reads == 2:
+            for body in self.others:
+                await deliver(self.rival, body)
+        return await super().held(subject, subscription)
+
+
+@pytest.mark.asyncio
+async def test_others_who_went_on_meanwhile_do_not_hide_it(
+    store: Store, store_url: str, short_path: Path
+) -> None:
+    """Neither another event nor the same one, delivered by Stripe again, makes a duplicate of what was applied."""
+    await deliver(Ingest(store, BUILT_IN), event(PLAIN))
+    mine = update(PLAIN, UNPAID)
+    async with line_to(store_url, short_path) as line:
+        deaf = await Deaf.open(line.url, name="test")
+        deaf.rival = Ingest(store, BUILT_IN)
+        deaf.others = [mine, update(UNPAID, PLAIN, id="evt_3", created=START + 2), mine]
+        try:
+            line.lose_reply_to(b'"evt_2"')
+            assert await deliver(Ingest(deaf, BUILT_IN), mine) == taken("applied", 3, "evt_2")
+        finally:
+            await deaf.close()
+        assert line.lost == 1
+    assert len(log_of(store_url)) == 3
+
+
 class Overtaken(Store):
     """A store in which somebody else's event comes in after each read."""
 
@@ -285,6 +368,7 @@ async def test_who_is_overtaken_tries_again_and_not_for_ever(
     store: Store, store_url: str, limit: int
 ) -> None:
     """Up to the last attempt it succeeds; after it, it is for Stripe to send it again."""
+    before = conflicts()
     overtaken = await Overtaken.open(store_url, name="test")
     overtaken.rival, overtaken.limit = Ingest(store, BUILT_IN), limit
     try:
@@ -297,6 +381,17 @@ async def test_who_is_overtaken_tries_again_and_not_for_ever(
     finally:
         await overtaken.close()
     assert (await store.customer(CUSTOMER)).version == ATTEMPTS
+    assert conflicts() - before == limit
+
+
+def conflicts() -> float:
+    """Return how many writes have lost a race so far."""
+    (value,) = [
+        line.split()[1]
+        for line in metrics.exposition().decode().splitlines()
+        if line.startswith("entitlements_commit_conflicts_total ")
+    ]
+    return float(value)
 
 
 @pytest.mark.asyncio

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -17,6 +17,7 @@ from entitlements.http import authzen, customers, health, ofrep, operations, que
 from entitlements.http.problems import on_crash, on_error, on_http_error
 from entitlements.http.request_id import RequestID
 from entitlements.http.state import Readiness, State
+from entitlements.http.watch import EVERY, Watch
 from entitlements.ingest import Ingest
 from entitlements.policy_load import load
 from entitlements.settings import Settings
@@ -36,16 +37,22 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def open_state(
-    settings: Settings, store_url: str, *, clock: Callable[[], float] = time.time
+    settings: Settings,
+    store_url: str,
+    *,
+    clock: Callable[[], float] = time.time,
+    watch_every: float = EVERY,
 ) -> AsyncGenerator[State]:
     """Open all that the handlers need, and close it again.
 
-    `clock` gives Unix seconds. Raises PolicyError, StoreUnavailable or StoreUnsafe.
+    `clock` gives Unix seconds; the store is watched every `watch_every` seconds. Raises PolicyError, StoreUnavailable
+    or StoreUnsafe.
     """
     configured = load(settings.policy_file)
     async with (
         _open(settings, store_url, "webhooks") as writes,
         _open(settings, store_url, "queries") as reads,
+        _open(settings, store_url, "watch") as watched,
     ):
         policy = await writes.policy(configured)
         if policy != configured:
@@ -56,16 +63,13 @@ async def open_state(
             ingest=Ingest(writes, policy, livemode=settings.livemode),
             answers=Answers(reads, policy),
             store=reads,
+            watch=Watch(watched, settings.durability),
             readiness=Readiness(),
             configured=configured,
         )
-        following = asyncio.create_task(_follow_policy(state))
-        try:
+        await state["watch"].look()
+        async with _beside(_follow_policy(state), state["watch"].follow(watch_every)):
             yield state
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
 
 
 def create_app(state: State) -> Starlette:
@@ -102,6 +106,19 @@ async def _open(settings: Settings, url: str, name: str) -> AsyncGenerator[Store
         yield store
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def _beside(*works: Coroutine[object, object, None]) -> AsyncGenerator[None]:
+    """Let some work go on beside a block, and end it with the block."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def _follow_policy(state: State) -> None:

@@ -17,17 +17,14 @@ async def healthz(_: Request[State]) -> Response:
 async def readyz(request: Request[State]) -> Response:
     """Say whether to send requests here, how the store is, and by which policy this process decides.
 
-    A store that is out of reach does not make it unready: that would take every process out at once.
+    A store that is out of reach or unsafe does not make it unready: that would take every process out at once.
     """
     draining = request.state["readiness"].draining
     try:
         await request.state["store"].ping()
-        store: dict[str, object] = {
-            "reachable": True,
-            "durability": request.state["settings"].durability,
-        }
+        store = {"reachable": True, **request.state["watch"].told()}
     except StoreError:  # without its words, which name the store's address
-        store = {"reachable": False}
+        store = {"reachable": False, "durable": None}
     in_force, configured = request.state["ingest"].policy, request.state["configured"]
     policy = {"in_force": in_force.digest, "configured": configured.digest}
     said = {"status": "draining" if draining else "ready", "store": store, "policy": policy}

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements import errors
+from entitlements.errors import EntitlementsError
 from entitlements.http.auth import Endpoint
 from entitlements.http.request_id import HEADER, request_id
 from entitlements.http.state import State
@@ -61,6 +62,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.VersionNotReached: Kind("version-not-reached", "Not that fresh yet", 412),
     errors.BeyondRetention: Kind("beyond-retention", "That is longer ago than what is kept", 410),
     errors.StoreBusy: Kind("store-busy", "Too many writes at once", 503, _RETRY),
+    errors.StoreUnsafe: Kind(
+        "store-unsafe", "The store would not keep what is acknowledged", 503, _RETRY
+    ),
     errors.NotDurable: Kind("not-durable", "The write is not confirmed", 503, _RETRY),
     errors.StoreError: Kind("store-unavailable", "The store is not available", 503, _RETRY),
     errors.EntitlementsError: Kind("internal", "Something went wrong here", 500),
@@ -101,6 +105,11 @@ async def on_error(request: Request, error: Exception) -> Response:
             "request_failed", problem=problem.type, detail=problem.detail, path=request.url.path
         )
     return respond(problem, kind_of(error).headers, _more(request, error, problem))
+
+
+def refused(request: Request[State], error: EntitlementsError) -> Response:
+    """Answer one of our own errors that the log has been told of already."""
+    return respond(problem_of(error, request_id(request.scope)), kind_of(error).headers)
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from entitlements.answers import Answers
+from entitlements.http.watch import Watch
 from entitlements.ingest import Ingest
 from entitlements.policy import Policy
 from entitlements.settings import Settings
@@ -29,6 +30,8 @@ class State(TypedDict):
     ingest: Ingest
     answers: Answers
     store: Store
+    watch: Watch
+    """Whatever writes does it within `watch.safe()`."""
     readiness: Readiness
     configured: Policy
     """What the environment names. The one in force is recorded in the store, and may be another one."""

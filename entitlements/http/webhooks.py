@@ -18,6 +18,7 @@ from entitlements.errors import (
     StoreUnavailable,
 )
 from entitlements.http import body
+from entitlements.http.problems import refused
 from entitlements.http.state import State
 from entitlements.ingest import Receipt
 from entitlements.verify import verify
@@ -37,7 +38,7 @@ async def receive(request: Request[State]) -> Response:
     except (SignatureInvalid, BodyTooLarge, BadRequest, StoreError) as error:
         metrics.webhook_refused(type(error).__name__)
         log.warning("webhook_refused", error=type(error).__name__, detail=str(error))
-        raise
+        return refused(request, error)
     metrics.webhook(receipt.outcome, time.perf_counter() - began)
     log.info("webhook", **_told(receipt))
     return Response(_encode(receipt), media_type="application/json")
@@ -56,7 +57,7 @@ async def _take(request: Request[State]) -> Receipt:
     now = state["clock"]()
     verify(raw, header, state["settings"].webhook_secrets, now)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE), state["watch"].safe():
             return await state["ingest"].deliver(raw, now)
     except TimeoutError as error:
         raise StoreUnavailable("The store did not answer in time. Send the event again.") from error

@@ -4,8 +4,9 @@ Only `appendfsync always` lets the reply wait for the disk, on Redis and Valkey 
 7.2 and answers too early on Valkey 9.1 under `everysec`.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -30,6 +31,16 @@ class Server(Struct, frozen=True):
     no_appendfsync_on_rewrite: str = UNKNOWN
     maxmemory_policy: str = UNKNOWN
     connected_replicas: int = 0
+    replica_lag: int | None = None
+    """Seconds since the nearest replica was last heard of; null without one."""
+    role: str = "master"
+    loading: bool = False
+    full: bool = False
+    """Whether `maxmemory` is reached."""
+    aof_last_write_status: str = "ok"
+    aof_last_bgrewrite_status: str = "ok"
+    rewriting: bool = False
+    """Whether the append-only file is being written anew, or is about to be."""
 
 
 def unsafe(server: Server, durability: Durability) -> list[str]:
@@ -41,6 +52,10 @@ def unsafe(server: Server, durability: Durability) -> list[str]:
         found.append(
             f"maxmemory-policy is {server.maxmemory_policy}: set it to noeviction, or decisions may vanish"
         )
+    if server.role != "master":
+        found.append("it is a replica, which forgets what is written to it: name its primary")
+    if server.loading:
+        found.append("it is still loading its data: wait until it has")
     if durability != "memory":
         found += _not_on_disk(server)
     if durability == "replica" and not server.connected_replicas:
@@ -48,7 +63,34 @@ def unsafe(server: Server, durability: Durability) -> list[str]:
     return found
 
 
+def not_yet(server: Server, durability: Durability) -> list[str]:
+    """Return what speaks against trusting a server again that was unsafe.
+
+    Once `appendonly` is switched on, nothing of it counts until the file has been written for the first time.
+    """
+    if durability != "memory" and server.rewriting:
+        return ["its append-only file is still being written anew: wait until it has been"]
+    return []
+
+
+def remarks(server: Server) -> list[str]:
+    """Return what an operator should see to, and what makes no acknowledgement a lie."""
+    found = []
+    if server.full:
+        found.append("its memory is full, so it refuses writes: raise maxmemory, or retain less")
+    if server.aof_last_bgrewrite_status != "ok":
+        found.append(
+            "its last rewrite of the append-only file failed, so the file grows: its log says why"
+        )
+    return found
+
+
 def _not_on_disk(server: Server) -> list[str]:
+    failing = "its last write to the append-only file failed: its log says why"
+    return _set_otherwise(server) + [failing] * (server.aof_last_write_status != "ok")
+
+
+def _set_otherwise(server: Server) -> list[str]:
     wanted = {
         "appendonly": (server.appendonly, "yes"),
         "appendfsync": (server.appendfsync, "always"),
@@ -71,6 +113,22 @@ async def ask(redis: Redis) -> Server:
             said |= {str(k): str(v) for k, v in (await redis.config_get(*_PARAMETERS)).items()}
     return Server(
         version=str(info["redis_version"]),
-        connected_replicas=int(info.get("connected_slaves", 0)),
+        **_condition(info),
         **{name.replace("-", "_"): value for name, value in said.items()},
     )
+
+
+def _condition(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what INFO tells of how a server is, beside how it is set up."""
+    replicas = [v for k, v in info.items() if k.startswith("slave") and isinstance(v, Mapping)]
+    limit = int(info.get("maxmemory", 0))
+    return {
+        "connected_replicas": int(info.get("connected_slaves", 0)),
+        "replica_lag": min((int(r.get("lag", 0)) for r in replicas), default=None),
+        "role": str(info.get("role", UNKNOWN)),
+        "loading": bool(info.get("loading")),
+        "full": 0 < limit < int(info.get("used_memory", 0)),
+        "aof_last_write_status": str(info.get("aof_last_write_status", UNKNOWN)),
+        "aof_last_bgrewrite_status": str(info.get("aof_last_bgrewrite_status", UNKNOWN)),
+        "rewriting": any(info.get(f"aof_rewrite_{is_}") for is_ in ("in_progress", "scheduled")),
+    }

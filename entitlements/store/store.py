@@ -16,7 +16,7 @@ from entitlements.redecide import Whole
 from entitlements.store import cold, keys
 from entitlements.store.client import connect, reaching
 from entitlements.store.entry import Entry, Value
-from entitlements.store.safety import Durability, ask, unsafe
+from entitlements.store.safety import Durability, Server, ask, unsafe
 from entitlements.store.write import Write, of_event, of_policy
 
 KEEP_MARK = 35 * 86_400
@@ -70,6 +70,10 @@ class Store:
         """Ask for a sign of life. Raises StoreUnavailable."""
         async with reaching():
             await self.redis.ping()
+
+    async def server(self) -> Server:
+        """Ask the server how it is, and how it is set up. Raises StoreUnavailable."""
+        return await ask(self.redis)
 
     async def customer(self, subject: Subject) -> CustomerRecord:
         """Return the hot record of a customer: empty, with version 0, where nothing is held."""

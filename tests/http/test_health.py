@@ -19,14 +19,23 @@ async def test_a_process_that_runs_is_healthy(own_store: EmbeddedStore) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("durability", ["fsync", "memory"])
-async def test_a_process_that_has_started_is_ready(store_url: str, durability: str) -> None:
-    """It says that the store is reachable, and what a 2xx means there."""
+@pytest.mark.parametrize(("durability", "durable"), [("fsync", True), ("memory", False)])
+async def test_a_process_that_has_started_is_ready(
+    store_url: str, durability: str, *, durable: bool
+) -> None:
+    """It says that the store is reachable, what a 2xx means there, and whether it keeps that."""
     async with serving(store_url, durability=durability) as service:
         found = await service.http.get("/readyz")
     assert found.status_code == 200
     assert found.json()["status"] == "ready"
-    assert found.json()["store"] == {"reachable": True, "durability": durability}
+    assert found.json()["store"] == {
+        "reachable": True,
+        "durability": durability,
+        "durable": durable,
+        "lag": None,
+        "unsafe": [],
+        "remarks": [],
+    }
 
 
 @pytest.mark.asyncio
@@ -38,7 +47,7 @@ async def test_a_store_that_is_gone_does_not_make_it_unready(own_store: Embedded
             found = await service.http.get("/readyz")
             assert time.monotonic() - began < SOON
         assert (found.status_code, found.json()["status"]) == (200, "ready")
-        assert found.json()["store"]["reachable"] is False
+        assert found.json()["store"] == {"reachable": False, "durable": None}
         assert (await service.http.get("/readyz")).json()["store"]["reachable"] is True
 
 

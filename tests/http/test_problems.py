@@ -25,6 +25,7 @@ STATUSES = {
     errors.VersionNotReached: 412,
     errors.StoreUnavailable: 503,
     errors.StoreBusy: 503,
+    errors.StoreUnsafe: 503,
     errors.NotDurable: 503,
 }
 """What the contract names."""

@@ -20,7 +20,7 @@ from entitlements.sandbox.shapes import Body
 from entitlements.store.embedded import EmbeddedStore
 from tests.support.bodies import SECRET, encoded, event, pausing, signed, subscription, update
 from tests.support.histories import START
-from tests.support.servers import SOON, client, frozen, line_to, replicate
+from tests.support.servers import SOON, frozen, line_to, replicate
 from tests.support.service import Service, serving
 
 PATH = "/webhooks/stripe"
@@ -244,34 +244,6 @@ def test_whatever_is_posted_is_answered_with_a_4xx(
 
 
 @pytest.mark.asyncio
-async def test_a_store_that_hangs_is_a_503_within_a_second(own_store: EmbeddedStore) -> None:
-    """Stripe sends it again; as soon as the store goes on, it is taken."""
-    async with serving(own_store.url) as service:
-        for body in (CREATED, event({}, "invoice.paid", id="evt_5")):
-            with frozen(own_store.pid):
-                began = time.monotonic()
-                retry_later(await service.deliver(body), "store-unavailable")
-                assert time.monotonic() - began < SOON
-            assert (await service.deliver(body)).status_code == 200
-
-
-@pytest.mark.asyncio
-async def test_a_store_that_is_gone_is_a_503_until_it_is_back(short_path: Path) -> None:
-    """The process stays up, and finds the store again by itself."""
-    home = short_path / "own"
-    with EmbeddedStore.start(home) as store:
-        url = store.url
-        async with serving(url) as service:
-            await service.deliver(CREATED)
-            store.stop()
-            began = time.monotonic()
-            retry_later(await service.deliver(CREATED), "store-unavailable")
-            assert time.monotonic() - began < SOON
-            with EmbeddedStore.start(home):
-                assert (await service.deliver(CREATED)).json()["outcome"] == "duplicate"
-
-
-@pytest.mark.asyncio
 async def test_a_store_that_is_slow_at_every_step_is_a_503_within_a_second(
     store_url: str, short_path: Path
 ) -> None:
@@ -288,15 +260,24 @@ async def test_a_store_that_is_slow_at_every_step_is_a_503_within_a_second(
 
 
 @pytest.mark.asyncio
-async def test_a_store_that_is_full_is_a_503(own_store: EmbeddedStore) -> None:
-    """Nothing is written, nothing acknowledged, and reads go on."""
-    async with serving(own_store.url) as service:
-        await service.deliver(CREATED)
-        with client(own_store.url) as plain:
-            plain.config_set("maxmemory", 1)
-        retry_later(await service.deliver(update(PLAIN, UNPAID)), "store-unavailable")
-        answer = await service.ask("/v1/customers/cus_1/entitlements/pro")
-        assert (answer.status_code, answer.json()["granted"]) == (200, True)
+async def test_a_lost_reply_and_another_process_make_one_applied_and_one_duplicate(
+    store_url: str, short_path: Path
+) -> None:
+    """Both get the same event at once, and one of them does not hear what became of its write."""
+    async with (
+        line_to(store_url, short_path) as line,
+        serving(line.url) as deaf,
+        serving(store_url) as other,
+    ):
+        await deaf.deliver(CREATED)
+        for n in range(10):
+            line.lose_reply_to(b"EVALSHA")
+            named = {"metadata": {"n": str(n)}}
+            body = update(PLAIN, PLAIN | named, id=f"evt_n{n}", created=START + 2 + n)
+            answers = await asyncio.gather(deaf.deliver(body), other.deliver(body))
+            found = sorted(answer.json()["outcome"] for answer in answers)
+            assert found == ["duplicate", "unchanged"]
+        assert line.lost > 0
 
 
 @pytest.mark.asyncio

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from entitlements.errors import StoreUnavailable, StoreUnsafe
 from entitlements.store.client import connect
 from entitlements.store.embedded import EmbeddedStore
-from entitlements.store.safety import UNKNOWN, Durability, Server, ask, unsafe
+from entitlements.store.safety import UNKNOWN, Durability, Server, ask, not_yet, remarks, unsafe
 from entitlements.store.store import Store
 from tests.support.servers import client, replicate
 from tests.support.stores import opened
@@ -43,6 +43,11 @@ SILENT = replace(SAFE, appendfsync=UNKNOWN, no_appendfsync_on_rewrite=UNKNOWN)
         (replace(SAFE, no_appendfsync_on_rewrite="yes"), "fsync", ["on-rewrite is yes"]),
         (SILENT, "fsync", ["appendfsync is unknown", "on-rewrite is unknown"]),
         (SILENT, "memory", []),
+        (replace(SAFE, role="slave"), "memory", ["it is a replica"]),
+        (replace(SAFE, loading=True), "memory", ["it is still loading"]),
+        (replace(SAFE, aof_last_write_status="err"), "fsync", ["its last write"]),
+        (replace(SAFE, aof_last_write_status="err"), "memory", []),
+        (replace(SAFE, aof_last_bgrewrite_status="err", full=True, rewriting=True), "fsync", []),
         (
             replace(SILENT, connected_replicas=1),
             "replica",
@@ -57,6 +62,22 @@ def test_what_speaks_against_a_server(
     found = unsafe(server, durability)
     assert len(found) == len(said)
     assert all(words in sentence for words, sentence in zip(said, found, strict=True))
+
+
+def test_what_an_operator_should_see_to() -> None:
+    """A server that fills up is worth a word, and still keeps what it acknowledges."""
+    assert remarks(SAFE) == []
+    assert [words[:15] for words in remarks(replace(SAFE, full=True))] == ["its memory is f"]
+    (said,) = remarks(replace(SAFE, aof_last_bgrewrite_status="err"))
+    assert "rewrite" in said
+
+
+def test_what_was_unsafe_is_trusted_once_its_file_is_written() -> None:
+    """While the file is first written, what it is to hold is lost with the process; in memory nothing is promised."""
+    assert not_yet(SAFE, "fsync") == []
+    assert not_yet(replace(SAFE, rewriting=True), "memory") == []
+    (said,) = not_yet(replace(SAFE, rewriting=True), "fsync")
+    assert "still being written" in said
 
 
 @pytest.mark.asyncio

@@ -52,6 +52,44 @@ def server(binary: str, home: Path) -> Iterator[str]:
             process.terminate()
 
 
+class Breakable:
+    """A server of its own executable, to be killed and started again in its directory, with whatever options."""
+
+    def __init__(self, binary: str, home: Path) -> None:
+        self.home = home
+        self.url = f"unix://{home / 'redis.sock'}"
+        self._command = [binary, "--port", "0", "--unixsocket", str(home / "redis.sock")]
+        self._command += ["--dir", str(home), "--save", "", *SAFE]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        """Start it, and return once it answers in whatever way: it may still be loading."""
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen([*self._command, *options], stdout=quiet, stderr=quiet)
+        until(lambda: _answers(self.url, whatever=True))
+
+    def ended(self) -> bool:
+        """Tell whether it does not run."""
+        return self._process is None or self._process.poll() is not None
+
+    def kill(self) -> None:
+        """Send SIGKILL, and wait until it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def breakable(binary: str, home: Path) -> Iterator[Breakable]:
+    """Give a server that runs, and end it after the block."""
+    found = Breakable(binary, home)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.kill()
+
+
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
     """Stop a child process where it stands, and let it go on after the block."""
@@ -155,7 +193,11 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
     return b""
 
 
-def _answers(url: str) -> bool:
-    with suppress(redis.ConnectionError), client(url) as found:
-        return bool(found.ping())
-    return False
+def _answers(url: str, *, whatever: bool = False) -> bool:
+    try:
+        with client(url) as found:
+            return bool(found.ping())
+    except redis.BusyLoadingError:
+        return whatever
+    except redis.ConnectionError:
+        return False

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from entitlements.http.app import create_app, open_state
 from entitlements.http.state import State
+from entitlements.http.watch import EVERY
 from entitlements.sandbox.shapes import Body
 from entitlements.settings import Settings, Token
 from tests.support.bodies import SECRET, encoded, signed
@@ -85,11 +86,12 @@ async def serving(
     url: str,
     *routes: Route,
     clock: Clock | None = None,
+    watch_every: float = EVERY,
     **given: Any,  # noqa: ANN401  any setting
 ) -> AsyncGenerator[Service]:
     """Run the service on a store, with more routes if a test brings some. Its clock stands at START + 10."""
     clock = clock or Clock(START + 10)
-    async with open_state(settings(**given), url, clock=clock) as state:
+    async with open_state(settings(**given), url, clock=clock, watch_every=watch_every) as state:
         app = create_app(state)
         app.router.routes += routes
         async with (
