@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
 from entitlements.model import Outcome
 
@@ -14,6 +14,7 @@ _seconds = Histogram(
     "entitlements_webhook_seconds", "From the request to the receipt.", buckets=_BUCKETS
 )
 _queries = Counter("entitlements_queries", "Answers given, by what was asked.", ["call"])
+_quarantined = Gauge("entitlements_quarantined", "Events that wait in the quarantine.")
 
 _by_outcome = {outcome: _webhooks.labels(outcome) for outcome in get_args(Outcome)}
 
@@ -32,6 +33,11 @@ def webhook_refused(error: str) -> None:
 def answered(call: str, answers: int = 1) -> None:
     """Count answers given, by the call that asked: `list`, `one` or `checks`."""
     _queries.labels(call).inc(answers)
+
+
+def quarantined(count: float) -> None:
+    """Say how many events wait in the quarantine; NaN where that cannot be told."""
+    _quarantined.set(count)
 
 
 def exposition() -> bytes:

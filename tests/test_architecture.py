@@ -22,6 +22,7 @@ LAYERS = (  # the lowest first: a room imports from the lines before its own, an
     "verify decode store settings policy_load logs metrics sandbox",
     "rewrite",
     "ingest answers preview",
+    "quarantine",
     "http worker",
     "cli",
     "__main__",

@@ -47,11 +47,20 @@ def event(p: int, name: str) -> str:
     return f"ent:{{{p}}}:e:{name}"
 
 
+def waiting(p: int, name: str) -> str:
+    """Name an event in the quarantine: a hash, the log's fields with the number of `attempts` and the last `why`."""
+    return f"ent:{{{p}}}:q:{name}"
+
+
 def policy(digest: str) -> str:
     """Name a version of the policy: a JSON string."""
     return f"ent:policy:{digest}"
 
 
 def shared(p: int, name: str) -> str:
-    """Name what a partition's customers share: `log`, `changes`, `quarantine` (streams), `due`, `paused`, `review`."""
+    """Name what a partition's customers share.
+
+    Streams: `log`, `changes`, `audit`. Sorted sets: `due`, `paused`, `review`, `quarantine` (event ids by the time they
+    came, in milliseconds).
+    """
     return f"ent:{{{p}}}:{name}"

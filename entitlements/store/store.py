@@ -131,11 +131,16 @@ class Store:
         held = await self.run(
             self._keep,
             p,
-            [keys.event(p, entry.event), keys.shared(p, "log"), keys.shared(p, "quarantine")],
+            [
+                keys.event(p, entry.event),
+                *(keys.shared(p, name) for name in ("log", "quarantine")),
+                keys.waiting(p, entry.event),
+            ],
             [
                 f"{entry.outcome} {entry.delivery}",
                 KEEP_MARK,
-                int(entry.outcome == "quarantined"),
+                entry.received_ms if entry.outcome == "quarantined" else "",
+                entry.event,
                 *entry.fields(),
             ],
         )
@@ -151,13 +156,13 @@ class Store:
         await self._confirm(self.partition(name))
 
     async def trim(self, before_ms: int) -> int:
-        """Drop what the log and the change feed hold from before an instant. Returns how many entries went.
+        """Drop what the log, the change feed and the audit hold from before an instant. Returns how many entries went.
 
         A mass of old entries is dropped in whole nodes, so a few may stay a little longer.
         """
         trimmed = 0
         for p in range(self.partitions):
-            for name in ("log", "changes"):
+            for name in ("log", "changes", "audit"):
                 async with reaching():
                     trimmed += await self.redis.xtrim(
                         keys.shared(p, name), minid=before_ms, approximate=True
@@ -170,6 +175,12 @@ class Store:
             await self.redis.hsetnx(keys.META, "livemode", str(livemode).lower())
             held = await self.redis.hget(keys.META, "livemode")
         return _text(held) == "true"
+
+    async def livemode(self) -> bool | None:
+        """Return the mode that is recorded; null before the first verified event."""
+        async with reaching():
+            held = await self.redis.hget(keys.META, "livemode")
+        return None if held is None else _text(held) == "true"
 
     async def policy(self, default: Policy) -> Policy:
         """Return the policy in force; where none is recorded yet, record and return `default`."""
