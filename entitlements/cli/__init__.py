@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from entitlements.cli.carry import export, import_
 from entitlements.cli.demo import demo
 from entitlements.cli.dev import dev
 from entitlements.cli.policy import app as policy
@@ -31,6 +32,8 @@ app.command()(demo)
 app.add_typer(trigger, name="trigger")
 app.add_typer(policy, name="policy")
 app.add_typer(quarantine, name="quarantine")
+app.command()(export)
+app.command(name="import")(import_)
 app.add_typer(token, name="token")
 
 

@@ -15,6 +15,13 @@ META = "ent:meta"
 """Hash: `partitions`, `livemode`, `policy`."""
 
 
+IMPORT = "ent:import"
+"""Hash, while an import is under way: the `file` (its SHA-256) and the last `line` that is written."""
+
+EVERYTHING = "ent:*"
+"""Matches every key of ours."""
+
+
 def partition(name: str, partitions: int) -> int:
     """Return the partition of a subject or, for events about no customer, of an event id."""
     return crc32(name.encode()) % partitions

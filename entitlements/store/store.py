@@ -59,6 +59,7 @@ class Store:
         redis = connect(url, name)
         try:
             await _refuse_unsafe(redis, durability)
+            await _refuse_half(redis)
             return cls(redis, await _partitions(redis), durability)
         except BaseException:
             await redis.aclose()
@@ -269,6 +270,16 @@ class Store:
 async def _refuse_unsafe(redis: Redis, durability: Durability) -> None:
     if found := unsafe(await ask(redis), durability):
         raise StoreUnsafe("This store is not safe to use: " + "; ".join(found) + ".")
+
+
+async def _refuse_half(redis: Redis) -> None:
+    async with reaching():
+        half = await redis.exists(keys.IMPORT)
+    if half:
+        raise StoreUnsafe(
+            "This store is half of another one: an import into it has not ended. End it with "
+            "`entitlements import --resume --apply` and the same file, or empty the store."
+        )
 
 
 async def _partitions(redis: Redis) -> int:
