@@ -6,7 +6,7 @@ records have is in the log that travels with them, and what was delivered meanwh
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,8 +15,9 @@ from entitlements.model import CustomerRecord, Subject
 from entitlements.store import keys
 from entitlements.store.client import reaching
 from entitlements.store.lines import Header, Part, Tail, Text, Type, parts, text
+from entitlements.store.scan import scan
 from entitlements.store.seen import Seen
-from entitlements.store.store import BATCH, Store
+from entitlements.store.store import Store
 
 TYPES: tuple[Type, ...] = ("string", "hash", "set", "list", "zset", "stream")
 """In their order: a mark says that an event is known, and comes before what knows it; a list after what it lists."""
@@ -27,6 +28,7 @@ KEYS = 100
 ENTRIES = 64
 """Entries of a stream read in one round trip: the body of each may be a megabyte."""
 
+Found = TypeVar("Found")
 _customer = msgspec.json.Decoder(CustomerRecord)
 
 
@@ -53,15 +55,17 @@ async def header(store: Store, now: int) -> Header:
 async def dump(store: Store) -> AsyncIterator[Step]:
     """Yield every key of ours, once."""
     seen = Seen()
+    seen.add(hash(keys.META))
     yield Step(0, await _plain(store, [keys.META], "hash"))
     async for share, subjects in store.subjects():
         for some in _chunks([s for s in subjects if seen.add(hash(s))]):
             yield Step(share / 2, await _customers(store, some))
     for n, kind in enumerate(TYPES):
         share = 0.5 + (n + 0.5) / len(TYPES) / 2
-        async for names in _names(store, kind):
+        async for names in scan(store, keys.EVERYTHING, kind):
             come = [keys.subject_of(name) for name in names if _room(name) == "c"]
-            yield Step(share, await _customers(store, [s for s in come if seen.add(hash(s))]))
+            for some in _chunks([s for s in come if seen.add(hash(s))]):
+                yield Step(share, await _customers(store, some))
             others = [k for k in names if _room(k) not in _TOGETHER and seen.add(hash(k))]
             async for found in _others(store, others, kind):
                 yield Step(share, found)
@@ -71,34 +75,18 @@ _TOGETHER = {"c", "s"}
 """A hot record travels with the cold ones that it names, and none of them alone."""
 
 
-def _chunks(subjects: Sequence[Subject]) -> Iterator[Sequence[Subject]]:
-    return (subjects[n : n + KEYS] for n in range(0, len(subjects), KEYS))
+def _chunks(found: Sequence[Found]) -> Iterator[Sequence[Found]]:
+    return (found[n : n + KEYS] for n in range(0, len(found), KEYS))
 
 
 async def _others(store: Store, names: Sequence[str], kind: Type) -> AsyncIterator[Sequence[Part]]:
     if kind != "stream":
-        yield await _plain(store, names, kind)
+        for some in _chunks(names):
+            yield await _plain(store, some, kind)
         return
     for name in names:
         async for part in _stream(store, name):
             yield [part]
-
-
-async def _names(store: Store, kind: Type) -> AsyncIterator[list[str]]:
-    """Yield the names of all keys of a type but the one that leads, a hundred at a time."""
-    found = store.redis.scan_iter(match=keys.EVERYTHING, count=BATCH, _type=kind.upper())
-    names: list[str] = []
-    while True:
-        async with reaching():
-            name = await anext(found, None)
-        if name is None:
-            break
-        if name != keys.META.encode():
-            names.append(name.decode())
-        if len(names) == KEYS:
-            yield names
-            names = []
-    yield names
 
 
 def _room(name: str) -> str:

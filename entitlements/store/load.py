@@ -14,6 +14,7 @@ from entitlements.store import keys
 from entitlements.store.client import connect, reaching
 from entitlements.store.lines import Part, Tail, raw
 from entitlements.store.safety import Durability, ask, unsafe
+from entitlements.store.scan import scan
 from entitlements.store.store import Store
 
 LINES = 50
@@ -54,16 +55,13 @@ async def progress(store: Store, file: str) -> int:
                 "The store is half of another file. End that import, or empty the store first."
             )
         return int(marker[b"line"])
-    names = store.redis.scan_iter(match=keys.EVERYTHING, count=1_000)
-    while True:
-        async with reaching():
-            size, name = await store.redis.dbsize(), await anext(names, None)
-        if name is None or not size:
-            return 0
-        raise Conflict(
-            f"The store is not empty: it holds {name.decode()!r}. Import into an empty one: another server, "
-            "another database, or another ENTITLEMENTS_DATA_DIR."
-        )
+    async for names in scan(store, keys.EVERYTHING):
+        if names:
+            raise Conflict(
+                f"The store is not empty: it holds {names[0]!r}. Import into an empty one: another server, "
+                "another database, or another ENTITLEMENTS_DATA_DIR."
+            )
+    return 0
 
 
 async def load(

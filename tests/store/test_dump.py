@@ -5,10 +5,12 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from entitlements.errors import Conflict, StoreError, StoreUnavailable, StoreUnsafe
 from entitlements.ingest import Ingest
+from entitlements.model import CustomerRecord, Subject
 from entitlements.policy import BUILT_IN
 from entitlements.store import dump, keys, load
 from entitlements.store.embedded import EmbeddedStore
@@ -241,6 +243,40 @@ async def test_what_is_written_meanwhile_is_coherent(
     ]
     assert len(facts) >= 160
     assert set(facts) <= logged
+
+
+class Overtaken(Store):
+    """A store in which a customer gets another subscription after each of the first reads."""
+
+    rival: Ingest
+    reads = 0
+
+    async def customers(self, subjects: list[Subject]) -> list[CustomerRecord]:
+        """Read, and let the rival write."""
+        found = await super().customers(subjects)
+        for subject in subjects[:1]:
+            self.reads += 1
+            plain = subscription(customer=subject.customer, id=f"sub_rival_{self.reads}")
+            await self.rival.deliver(encoded(event(plain, id=f"evt_{self.reads}")), START + 5)
+        return found
+
+
+@pytest.mark.asyncio
+async def test_a_subscription_that_comes_between_two_reads_travels(store_url: str) -> None:
+    """With its customer's records as they are by then, or not at all."""
+    async with opened(store_url) as store:
+        plain = subscription()
+        await Ingest(store, BUILT_IN).deliver(encoded(event(plain, id="evt_0")), START + 5)
+        overtaken = await Overtaken.open(store_url, name="test")
+        overtaken.rival = Ingest(store, BUILT_IN)
+        try:
+            found = [part async for step in dump.dump(overtaken) for part in step.found]
+        finally:
+            await overtaken.close()
+    (hot,) = [part for part in found if ":c:" in part.key]
+    named = set(msgspec.json.decode(str(hot.data[0][0]), type=CustomerRecord).decisions)
+    assert named == {part.key.rpartition(":s:")[2] for part in found if ":s:" in part.key}
+    assert len(named) > 1
 
 
 @pytest.mark.asyncio
