@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -141,6 +141,40 @@ async def test_stopped_anywhere_it_goes_on(ends: tuple[str, str]) -> None:
             plain.hset(keys.IMPORT, "line", max(0, at - 120))
     await loaded(target, parts)
     assert content(target) == content(source)
+
+
+@pytest.mark.asyncio
+async def test_written_twice_it_is_the_same(ends: tuple[str, str]) -> None:
+    """Every line of it."""
+    source, target = ends
+    parts = await dumped(source)
+    await loaded(target, parts)
+    with client(target) as plain:
+        plain.hset(keys.IMPORT, mapping={"file": FILE, "line": 1})
+    await loaded(target, parts)
+    assert content(target) == content(source)
+
+
+class Unnoticed(Store):
+    """A store whose customers all come after the walk over them."""
+
+    async def subjects(self) -> AsyncIterator[tuple[float, list[Subject]]]:
+        """Yield nobody."""
+        yield 1.0, []
+
+
+@pytest.mark.asyncio
+async def test_a_customer_who_comes_meanwhile_travels_whole(store_url: str) -> None:
+    """Found among the other keys, with all that is theirs."""
+    settle(store_url, BUILT_IN, 20)
+    everything = {part.key for _, part in await dumped(store_url)}
+    store = await Unnoticed.open(store_url, name="test")
+    try:
+        found = [part.key async for step in dump.dump(store) for part in step.found]
+    finally:
+        await store.close()
+    assert len(found) == len(everything)
+    assert set(found) == everything
 
 
 @pytest.mark.asyncio
