@@ -8,6 +8,8 @@ EntitlementsError
 │   └── BodyTooLarge
 ├── Unauthenticated        no token, or one we do not know
 ├── Forbidden              a token whose scope is too small
+├── NotFound               what a call is about is not there
+├── Conflict               it is there, and not in a state that allows the call
 ├── VersionNotReached      the answer that exists is older than the caller's min_version
 ├── BeyondRetention        asked about an instant that is longer ago than what is kept
 ├── StripeError
@@ -53,6 +55,14 @@ class Unauthenticated(EntitlementsError):
 
 class Forbidden(EntitlementsError):
     """A known token whose scope does not cover the call."""
+
+
+class NotFound(EntitlementsError):
+    """What is asked for by its id is not there."""
+
+
+class Conflict(EntitlementsError):
+    """What is asked cannot be done as things stand. The message says what stands against it."""
 
 
 class VersionNotReached(EntitlementsError):

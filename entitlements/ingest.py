@@ -18,8 +18,13 @@ from entitlements.errors import StoreBusy
 from entitlements.model import Outcome, Subject, SubscriptionEvent
 from entitlements.policy import Policy
 from entitlements.rewrite import rewrite
+from entitlements.store import quarantine
+from entitlements.store.audit import Record
 from entitlements.store.entry import Entry
 from entitlements.store.store import Store
+
+LATE = 60
+"""Seconds after its creation from which a delivery may be one that was quarantined before, and is looked up there."""
 
 ATTEMPTS = 8
 """Writers may race for one customer; an attempt that is lost means that somebody else's was won."""
@@ -66,24 +71,40 @@ class Ingest:
         policy = self.policy
         decoded = decode(body, policy.metadata_key)
         delivery = Delivery(body, int(now * 1000), secrets.token_urlsafe(6))
+        if isinstance(decoded, NotUnderstood):
+            return await self._keep(delivery, decoded, "quarantined", decoded.why)
         if await self._of_other_mode(decoded):
             return await self._keep(delivery, decoded, "quarantined", WRONG_MODE)
-        match decoded:
-            case SubscriptionEvent():
-                return await self._absorb(delivery, decoded, policy)
-            case OtherEvent():
-                return await self._keep(delivery, decoded, "ignored")
-            case NotUnderstood(why=why):
-                return await self._keep(delivery, decoded, "quarantined", why)
-            case _:
-                assert_never(decoded)
+        receipt = await self._take(delivery, decoded, policy)
+        if now - _created(decoded) > LATE:
+            await quarantine.leaves(self._store, *_come_again(receipt, int(now)))
+        return receipt
 
-    async def _of_other_mode(self, decoded: Decoded) -> bool:
+    async def readmit(self, body: bytes, now: float) -> Receipt | str:
+        """Take in a body that was quarantined, by the same steps; or return why it cannot be.
+
+        It counts as received now: before, nobody's answer knew of it. Whoever calls takes it out of the quarantine.
+        """
+        policy = self.policy
+        decoded = decode(body, policy.metadata_key)
         if isinstance(decoded, NotUnderstood):
-            return False
+            return decoded.why
+        if await self._of_other_mode(decoded):
+            return WRONG_MODE
+        delivery = Delivery(body, int(now * 1000), secrets.token_urlsafe(6))
+        return await self._take(delivery, decoded, policy)
+
+    async def _of_other_mode(self, decoded: SubscriptionEvent | OtherEvent) -> bool:
         if self._livemode is None:
             self._livemode = await self._store.pin_livemode(livemode=decoded.livemode)
         return decoded.livemode != self._livemode
+
+    async def _take(
+        self, delivery: Delivery, decoded: SubscriptionEvent | OtherEvent, policy: Policy
+    ) -> Receipt:
+        if isinstance(decoded, SubscriptionEvent):
+            return await self._absorb(delivery, decoded, policy)
+        return await self._keep(delivery, decoded, "ignored")
 
     async def _absorb(
         self, delivery: Delivery, decoded: SubscriptionEvent, policy: Policy
@@ -133,6 +154,23 @@ def _received(delivery: Delivery, decoded: Decoded) -> SubscriptionEvent:
     )  # the same body read by another key of its metadata
     fact = replace(decoded.fact, received_ms=delivery.received_ms, delivery=delivery.name)
     return replace(decoded, fact=fact)
+
+
+def _created(decoded: SubscriptionEvent | OtherEvent) -> int:
+    return decoded.fact.created if isinstance(decoded, SubscriptionEvent) else decoded.created
+
+
+def _come_again(receipt: Receipt, now: int) -> tuple[str, Record]:
+    """Return an event that is taken in, and what to record if it turns out to have been quarantined."""
+    event = receipt.event or ""
+    return event, Record(
+        at=now,
+        by="stripe",
+        action="quarantine.delivered",
+        about=event,
+        reason="it was delivered again, and is understood",
+        outcome=receipt.outcome,
+    )
 
 
 def _again(delivery: Delivery, held: Outcome, by: str) -> tuple[Outcome, Outcome | None]:

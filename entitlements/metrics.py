@@ -15,6 +15,7 @@ _seconds = Histogram(
     "entitlements_webhook_seconds", "From the request to the receipt.", buckets=_BUCKETS
 )
 _queries = Counter("entitlements_queries", "Answers given, by what was asked.", ["call"])
+_quarantined = Gauge("entitlements_quarantined", "Events that wait in the quarantine.")
 
 _reads = Counter(
     "entitlements_reads", "Reads from Stripe to settle a doubt, by result.", ["result"]
@@ -75,6 +76,11 @@ def store_unreachable() -> None:
     _reachable.set(0)
     _safe.set(math.nan)
     _lag.set(math.nan)
+
+
+def quarantined(count: float) -> None:
+    """Say how many events wait in the quarantine; NaN where that cannot be told."""
+    _quarantined.set(count)
 
 
 def exposition() -> bytes:

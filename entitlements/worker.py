@@ -1,4 +1,6 @@
-"""What must happen without anybody asking: retention, and reads from Stripe that settle a doubt.
+"""What must happen without anybody asking: retention, word of the quarantine, and reads that settle a doubt.
+
+The log, the change feed and the audit keep what the policy retains; the quarantine keeps everything.
 
 Answers never wait for this: whatever the clock changes takes effect at the read.
 """
@@ -11,6 +13,7 @@ import structlog
 
 from entitlements.errors import StoreError
 from entitlements.heal import AT_ONCE, Healer
+from entitlements.store import quarantine
 from entitlements.store.store import Store
 
 EVERY = 60.0
@@ -51,6 +54,8 @@ async def _retain(store: Store, clock: Callable[[], float]) -> None:
     """Trim the log and the change feed to what the policy retains."""
     retention = (await store.policy_in_force()).log_retention
     trimmed = await store.trim(int((clock() - retention) * 1000))
+    if waiting := await quarantine.count(store):
+        log.warning("quarantine", waiting=waiting)
     log.info("retention", trimmed=trimmed) if trimmed else log.debug("retention", trimmed=0)
 
 

@@ -22,7 +22,7 @@ LAYERS = (  # the lowest first: a room imports from the lines before its own, an
     "verify decode store stripe_api settings policy_load logs metrics sandbox",
     "rewrite",
     "ingest answers preview",
-    "heal",
+    "heal quarantine",
     "http worker",
     "cli",
     "__main__",

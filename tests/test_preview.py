@@ -17,10 +17,11 @@ from entitlements.ingest import Ingest
 from entitlements.model import Change, CustomerRecord, Subject
 from entitlements.policy import BUILT_IN, Policy
 from entitlements.policy_file import parse
-from entitlements.preview import COLUMNS, Seen, Step, Tally, apply, preview, row
+from entitlements.preview import COLUMNS, Step, Tally, apply, preview, row
 from entitlements.redecide import Difference, Kind, Whole
 from entitlements.resolve import entitlement, features
 from entitlements.store import keys
+from entitlements.store.seen import Seen
 from entitlements.store.store import Store
 from tests.support.bodies import encoded, event, subscription
 from tests.support.customers import decided, mixed, settle, wholes

@@ -15,7 +15,10 @@ from entitlements.store import keys
 from entitlements.store.embedded import EmbeddedStore
 from entitlements.store.store import Store
 from entitlements.worker import work
+from tests.support import stores
+from tests.support.bodies import event
 from tests.support.command import environment, refusal, run, running
+from tests.support.quarantined import leave
 from tests.support.servers import client, frozen, until
 
 LOGS = [keys.shared(0, "log"), keys.shared(63, "log"), keys.shared(7, "changes")]
@@ -58,6 +61,16 @@ async def working(url: str, now: int) -> AsyncGenerator[None]:
 async def eventually(condition: Callable[[], object]) -> None:
     """Poll a condition while the loop goes on; fail when it has not come true in time."""
     await asyncio.to_thread(until, condition)
+
+
+@pytest.mark.asyncio
+async def test_what_waits_in_the_quarantine_is_told(store_url: str, log_lines: io.StringIO) -> None:
+    """In every round, until somebody settles it."""
+    async with stores.opened(store_url) as store:
+        await leave(store, event({}))
+    async with working(store_url, int(time.time())):
+        await eventually(lambda: '"quarantine"' in log_lines.getvalue())
+    assert '"waiting":1' in log_lines.getvalue().replace(" ", "")
 
 
 @pytest.mark.asyncio

@@ -7,9 +7,11 @@ import sys
 
 import typer
 
+from entitlements.cli.carry import export, import_
 from entitlements.cli.demo import demo
 from entitlements.cli.dev import dev
 from entitlements.cli.policy import app as policy
+from entitlements.cli.quarantine import app as quarantine
 from entitlements.cli.serve import serve
 from entitlements.cli.token import app as token
 from entitlements.cli.trigger import app as trigger
@@ -29,6 +31,9 @@ app.command()(dev)
 app.command()(demo)
 app.add_typer(trigger, name="trigger")
 app.add_typer(policy, name="policy")
+app.add_typer(quarantine, name="quarantine")
+app.command()(export)
+app.command(name="import")(import_)
 app.add_typer(token, name="token")
 
 

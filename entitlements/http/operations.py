@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from entitlements import policy_file
 from entitlements.errors import BadRequest
-from entitlements.http import body
+from entitlements.http import body, quarantine
 from entitlements.http.auth import needs
 from entitlements.http.state import State
 from entitlements.policy import Policy
@@ -78,4 +78,7 @@ def _lines(rows: Iterable[tuple[object, ...]]) -> str:
     return out.getvalue()
 
 
-routes = [Route("/ops/v1/policy/preview", needs("operate", preview_policy), methods=["POST"])]
+routes = [
+    Route("/ops/v1/policy/preview", needs("operate", preview_policy), methods=["POST"]),
+    *quarantine.routes,
+]

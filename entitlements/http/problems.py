@@ -59,6 +59,8 @@ KINDS: Mapping[type[Exception], Kind] = {
         "unauthenticated", "A known bearer token is needed", 401, {"WWW-Authenticate": "Bearer"}
     ),
     errors.Forbidden: Kind("forbidden", "The token's scope is too small", 403),
+    errors.NotFound: Kind("not-found", "There is no such thing here", 404),
+    errors.Conflict: Kind("conflict", "It cannot be done as things stand", 409),
     errors.VersionNotReached: Kind("version-not-reached", "Not that fresh yet", 412),
     errors.BeyondRetention: Kind("beyond-retention", "That is longer ago than what is kept", 410),
     errors.StoreBusy: Kind("store-busy", "Too many writes at once", 503, _RETRY),

@@ -15,6 +15,13 @@ META = "ent:meta"
 """Hash: `partitions`, `livemode`, `policy`."""
 
 
+IMPORT = "ent:import"
+"""Hash, while an import is under way: the `file` (its SHA-256) and the last `line` that is written."""
+
+EVERYTHING = "ent:*"
+"""Matches every key of ours."""
+
+
 def partition(name: str, partitions: int) -> int:
     """Return the partition of a subject or, for events about no customer, of an event id."""
     return crc32(name.encode()) % partitions
@@ -51,6 +58,11 @@ def event(p: int, name: str) -> str:
     return f"ent:{{{p}}}:e:{name}"
 
 
+def waiting(p: int, name: str) -> str:
+    """Name an event in the quarantine: a hash, the log's fields with the number of `attempts` and the last `why`."""
+    return f"ent:{{{p}}}:q:{name}"
+
+
 def policy(digest: str) -> str:
     """Name a version of the policy: a JSON string."""
     return f"ent:policy:{digest}"
@@ -64,6 +76,7 @@ def calls(second: int) -> str:
 def shared(p: int, name: str) -> str:
     """Name what a partition's customers share.
 
-    Streams: `log`, `changes`, `quarantine`; sorted sets: `due`, `paused`, `review`, `reads`; a hash: `read-tries`.
+    Streams: `log`, `changes`, `audit`. Sorted sets: `due`, `paused`, `review`, `reads`, `quarantine` (event ids by the
+    time they came, in milliseconds). A hash: `read-tries`.
     """
     return f"ent:{{{p}}}:{name}"

@@ -5,7 +5,8 @@ from typing import NamedTuple
 from entitlements.model import Subject
 from entitlements.store import keys
 from entitlements.store.client import reaching
-from entitlements.store.store import Store, script, text
+from entitlements.store.replies import script, text
+from entitlements.store.store import Store
 
 GIVEN_UP = "+inf"
 """When a read is due that nobody will make any more: it stays on the list, for a person."""

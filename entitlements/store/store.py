@@ -1,7 +1,6 @@
 """The only door to what is held: reads of a customer's records, and atomic writes of them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from importlib.resources import files
 from typing import Self
 
 import msgspec
@@ -16,6 +15,7 @@ from entitlements.redecide import Whole
 from entitlements.store import cold, keys
 from entitlements.store.client import connect, reaching
 from entitlements.store.entry import Entry, Value
+from entitlements.store.replies import script, text
 from entitlements.store.safety import Durability, Server, ask, unsafe
 from entitlements.store.write import Write, of_event, of_policy
 
@@ -57,6 +57,7 @@ class Store:
         redis = connect(url, name)
         try:
             await _refuse_unsafe(redis, durability)
+            await _refuse_half(redis)
             return cls(redis, await _partitions(redis), durability)
         except BaseException:
             await redis.aclose()
@@ -83,9 +84,7 @@ class Store:
 
     async def customers(self, subjects: list[Subject]) -> list[CustomerRecord]:
         """Return the hot records of many customers, in their order, in one round trip."""
-        pipeline = self.redis.pipeline(
-            transaction=False
-        )  # not MGET: a cluster has them in many slots
+        pipeline = self.redis.pipeline(transaction=False)  # a cluster has them in many slots
         for subject in subjects:
             pipeline.get(keys.customer(self.partition(str(subject)), subject))
         async with reaching():
@@ -133,11 +132,16 @@ class Store:
         held = await self.run(
             self._keep,
             p,
-            [keys.event(p, entry.event), keys.shared(p, "log"), keys.shared(p, "quarantine")],
+            [
+                keys.event(p, entry.event),
+                *(keys.shared(p, name) for name in ("log", "quarantine")),
+                keys.waiting(p, entry.event),
+            ],
             [
                 f"{entry.outcome} {entry.delivery}",
                 KEEP_MARK,
-                int(entry.outcome == "quarantined"),
+                entry.received_ms if entry.outcome == "quarantined" else "",
+                entry.event,
                 *entry.fields(),
             ],
         )
@@ -153,13 +157,13 @@ class Store:
         await self._confirm(self.partition(name))
 
     async def trim(self, before_ms: int) -> int:
-        """Drop what the log and the change feed hold from before an instant. Returns how many entries went.
+        """Drop what the log, the change feed and the audit hold from before an instant. Returns how many entries went.
 
         A mass of old entries is dropped in whole nodes, so a few may stay a little longer.
         """
         trimmed = 0
         for p in range(self.partitions):
-            for name in ("log", "changes"):
+            for name in ("log", "changes", "audit"):
                 async with reaching():
                     trimmed += await self.redis.xtrim(
                         keys.shared(p, name), minid=before_ms, approximate=True
@@ -172,6 +176,12 @@ class Store:
             await self.redis.hsetnx(keys.META, "livemode", str(livemode).lower())
             held = await self.redis.hget(keys.META, "livemode")
         return text(held) == "true"
+
+    async def livemode(self) -> bool | None:
+        """Return the mode that is recorded; null before the first verified event."""
+        async with reaching():
+            held = await self.redis.hget(keys.META, "livemode")
+        return None if held is None else text(held) == "true"
 
     async def policy(self, default: Policy) -> Policy:
         """Return the policy in force; where none is recorded yet, record and return `default`."""
@@ -272,18 +282,18 @@ async def _refuse_unsafe(redis: Redis, durability: Durability) -> None:
         raise StoreUnsafe("This store is not safe to use: " + "; ".join(found) + ".")
 
 
+async def _refuse_half(redis: Redis) -> None:
+    async with reaching():
+        half = await redis.exists(keys.IMPORT)
+    if half:
+        raise StoreUnsafe(
+            "This store is half of another one: an import into it has not ended. End it with "
+            "`entitlements import --resume --apply` and the same file, or empty the store."
+        )
+
+
 async def _partitions(redis: Redis) -> int:
     async with reaching():
         await redis.hsetnx(keys.META, "partitions", str(keys.PARTITIONS))
         held = await redis.hget(keys.META, "partitions")
     return int(held or keys.PARTITIONS)
-
-
-def text(raw: object) -> str:
-    """Return a reply as text, whichever way the client decodes replies."""
-    return raw.decode() if isinstance(raw, bytes) else str(raw)
-
-
-def script(name: str) -> str:
-    """Return the text of a script of this room."""
-    return files("entitlements.store").joinpath(f"{name}.lua").read_text()

@@ -3,6 +3,7 @@
 from entitlements.model import Subject
 from entitlements.store import keys
 from entitlements.store.client import reaching
+from entitlements.store.replies import text
 from entitlements.store.store import Store
 
 CURSORS = 2**64
@@ -19,8 +20,4 @@ async def walk(store: Store, cursor: int, count: int) -> tuple[list[Subject], in
     """
     async with reaching():
         following, names = await store.redis.scan(cursor, match=keys.CUSTOMERS, count=count)
-    return [keys.subject_of(_text(name)) for name in names], int(following) or None
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+    return [keys.subject_of(text(name)) for name in names], int(following) or None

@@ -78,3 +78,15 @@ async def test_health_is_on_every_process(store_url: str) -> None:
         for path in ("/healthz", "/readyz", "/metrics"):
             assert (await service.http.get(path)).status_code == 200
         assert (await service.ask("/v1/customers/cus_1/entitlements")).status_code == 404
+
+
+@pytest.mark.asyncio
+async def test_counters_are_exposed_without_a_store(own_store: EmbeddedStore) -> None:
+    """How many events wait is not known then, and is not said to be none."""
+    async with serving(own_store.url) as service:
+        with frozen(own_store.pid):
+            found = await service.http.get("/metrics")
+            ready = (await service.http.get("/readyz")).json()
+    assert found.status_code == 200
+    assert "\nentitlements_quarantined NaN\n" in found.text
+    assert ready["quarantine"] == {"waiting": None}

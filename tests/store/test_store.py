@@ -85,10 +85,10 @@ def dump(url: str) -> dict[bytes, bytes]:
         return {key: plain.dump(key) or b"" for key in plain.scan_iter()}
 
 
-def members(url: str, name: str) -> dict[bytes, float]:
-    """Return a sorted set of the partition of CUSTOMER."""
+def members(url: str, name: str, subject: str = str(CUSTOMER)) -> dict[bytes, float]:
+    """Return a sorted set of a subject's partition."""
     with client(url) as plain:
-        found: Any = plain.zrange(shared(name), 0, -1, withscores=True)
+        found: Any = plain.zrange(shared(name, subject), 0, -1, withscores=True)
     return dict(found)
 
 
@@ -189,10 +189,10 @@ async def test_a_commit_is_one_slot(store: Store, redis_url: str) -> None:
 
 @pytest.mark.asyncio
 async def test_what_moves_nothing_is_one_slot_too(store: Store, redis_url: str) -> None:
-    """Its mark, the log and the quarantine go together."""
+    """Its mark, the log, the quarantine and its place there go together."""
     await store.keep(entry(event({}), outcome="quarantined"))
     names = [key for key in dump(redis_url) if key != keys.META.encode()]
-    assert (len(names), len({key_slot(name) for name in names})) == (3, 1)
+    assert (len(names), len({key_slot(name) for name in names})) == (4, 1)
 
 
 @pytest.mark.asyncio
@@ -334,14 +334,17 @@ async def test_an_event_that_moves_nothing_is_kept_once(store: Store, redis_url:
     assert await store.keep(again) == ("ignored", "d1")
     (line,) = entries(redis_url, "log", "evt_1")
     assert (line[b"outcome"], line[b"delivery"]) == (b"ignored", b"d1")
-    assert entries(redis_url, "quarantine", "evt_1") == []
+    assert members(redis_url, "quarantine", "evt_1") == {}
 
 
 @pytest.mark.asyncio
 async def test_what_is_quarantined_is_kept_for_on_call(store: Store, redis_url: str) -> None:
-    """It stands in the quarantine as it does in the log, and says why."""
+    """It waits in the quarantine as it stands in the log, and says why."""
     await store.keep(entry(event({}), outcome="quarantined", why="it names no product"))
-    assert entries(redis_url, "quarantine", "evt_1") == entries(redis_url, "log", "evt_1")
+    assert members(redis_url, "quarantine", "evt_1") == {b"evt_1": NOW * 1000}
+    with client(redis_url) as plain:
+        held: Any = plain.hgetall(keys.waiting(keys.partition("evt_1", keys.PARTITIONS), "evt_1"))
+    assert [held] == entries(redis_url, "log", "evt_1")
     assert entries(redis_url, "log", "evt_1")[0][b"why"] == b"it names no product"
 
 

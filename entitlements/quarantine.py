@@ -1,0 +1,132 @@
+"""What people do about events that were quarantined: see what taking one in would mean, take it in, discard it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from entitlements.absorb import Held, absorb, known
+from entitlements.decode import NotUnderstood, OtherEvent, decode
+from entitlements.errors import Conflict
+from entitlements.ingest import WRONG_MODE, Ingest
+from entitlements.model import Outcome, SubscriptionEvent
+from entitlements.policy import Policy
+from entitlements.redecide import Difference, Whole, differences, latest, redecided
+from entitlements.store import quarantine
+from entitlements.store.audit import Record
+from entitlements.store.cold import NOTHING
+from entitlements.store.store import Store
+
+REDACTED = "[redacted]"
+
+
+class Deed(Struct, frozen=True):
+    """Who does something about an event, when (Unix seconds) and why."""
+
+    by: str
+    reason: str
+    at: int
+
+
+class Settled(Struct, frozen=True, tag_field="object", tag="quarantine_retry"):
+    """What became, or would become, of an event that is tried again; `quarantined` says that it stays, and `why`."""
+
+    event: str
+    outcome: Outcome
+    customer: str | None = None
+    subscription: str | None = None
+    version: int | None = None
+    why: str | None = None
+    data: Sequence[Difference] = ()
+    """Of a preview: the answers that would change."""
+
+
+async def retry(store: Store, ingest: Ingest, event: str, deed: Deed) -> Settled:
+    """Try an event again. It leaves the quarantine once it is stored where it belongs; else it stays, with the reason.
+
+    Stopped in between, it is tried again as a `duplicate`, and leaves. Raises NotFound; Conflict for the wrong mode.
+    """
+    _, body = await quarantine.one(store, event)
+    receipt = await ingest.readmit(body, deed.at)
+    if isinstance(receipt, str):
+        if receipt == WRONG_MODE:
+            raise Conflict(f"{event} stays in the quarantine: {WRONG_MODE}.")
+        await quarantine.stays(store, event, receipt, _record(event, "retry", deed, "quarantined"))
+        return Settled(event, "quarantined", why=receipt)
+    await quarantine.leaves(store, event, _record(event, "retry", deed, receipt.outcome))
+    return Settled(event, receipt.outcome, receipt.customer, receipt.subscription, receipt.version)
+
+
+async def discard(store: Store, event: str, deed: Deed) -> quarantine.Waiting:
+    """Take an event out of the quarantine for good; the log keeps it as long as any. Raises NotFound."""
+    waiting, _ = await quarantine.one(store, event)
+    await quarantine.leaves(store, event, _record(event, "discard", deed))
+    return waiting
+
+
+async def foresee(store: Store, event: str, now: int, *, livemode: bool | None = None) -> Settled:
+    """Return what a retry would make of an event. Writes nothing. Raises NotFound.
+
+    `livemode` is the mode of the service; null for the one that is pinned, if one is.
+    """
+    _, body = await quarantine.one(store, event)
+    policy = await store.policy_in_force()
+    decoded = decode(body, policy.metadata_key)
+    if isinstance(decoded, NotUnderstood):
+        return Settled(event, "quarantined", why=decoded.why)
+    mode = await store.livemode() if livemode is None else livemode
+    if mode not in {None, decoded.livemode}:
+        return Settled(event, "quarantined", why=WRONG_MODE)
+    if isinstance(decoded, OtherEvent):
+        return Settled(event, "ignored")
+    return await _foreseen(store, decoded, policy, now)
+
+
+async def _foreseen(store: Store, decoded: SubscriptionEvent, policy: Policy, now: int) -> Settled:
+    """Absorb an event into a copy of what is held, decided by the policy in force as a delivery would have it."""
+    event, subject, name = decoded.fact.event, decoded.subject, decoded.subscription
+    (whole,) = await store.wholes([subject])
+    behind = whole.record.decisions and whole.record.policy != policy.digest
+    current = redecided(whole, policy) if behind else whole
+    held = Held(current.record, current.subscriptions.get(name, NOTHING))
+    if known(held, event):
+        return Settled(event, "duplicate", subject.customer, name, whole.record.version)
+    absorbed = absorb(held, decoded, policy, now)
+    after = Whole(subject, absorbed.customer, {})
+    found = list(differences(whole, after, latest(after, now)))
+    return Settled(
+        event, absorbed.outcome, subject.customer, name, absorbed.customer.version, data=found
+    )
+
+
+def shown(body: bytes) -> str:
+    """Return a body as JSON for people's eyes, in ASCII, with the values of secrets left out.
+
+    Stripe puts client secrets into some objects: https://docs.stripe.com/api/payment_intents/object.
+    """
+    try:
+        value = _without_secrets(json.loads(body, parse_constant=str))
+        return json.dumps(value, indent=2)
+    except (ValueError, RecursionError) as error:
+        return json.dumps(f"{len(body)} bytes that cannot be shown: {error}")
+
+
+def _without_secrets(value: Any) -> Any:  # noqa: ANN401  any JSON
+    if isinstance(value, dict):
+        return {
+            key: REDACTED if "secret" in key.lower() and inner else _without_secrets(inner)
+            for key, inner in value.items()
+        }
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _record(event: str, verb: str, deed: Deed, outcome: str = "") -> Record:
+    return Record(
+        at=deed.at,
+        by=deed.by,
+        action=f"quarantine.{verb}",
+        about=event,
+        reason=deed.reason,
+        outcome=outcome,
+    )
