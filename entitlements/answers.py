@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from entitlements.errors import BeyondRetention, VersionNotReached
+from entitlements.cache import Cache
+from entitlements.errors import BeyondRetention, StoreUnavailable, VersionNotReached
 from entitlements.history import relived, state_at
 from entitlements.model import CustomerRecord, State, Subject, SubscriptionRecord
 from entitlements.policy import Policy
@@ -20,40 +21,58 @@ PAUSE = 0.02
 
 
 class Answers:
-    """Reads records from a store, by one policy."""
+    """Reads records from a store, or from what a cache knows of it, by one policy."""
 
-    def __init__(self, store: Store, policy: Policy) -> None:
+    def __init__(self, store: Store, policy: Policy, cache: Cache | None = None) -> None:
         self._store = store
+        self._cache = cache or Cache(store)
         self.policy = policy
         """The one in force, as far as this process knows."""
 
     async def record(
-        self, subject: Subject, at: int, min_version: int = 0, known_at: int | None = None
+        self,
+        subject: Subject,
+        at: int,
+        min_version: int = 0,
+        known_at: int | None = None,
+        *,
+        newest: bool = False,
     ) -> CustomerRecord:
         """Return the record to resolve at an instant, past or future, by all that is known now or was by `known_at`.
 
+        With `newest` the store itself is asked. While it cannot be reached, the last record that was seen is returned
+        with its age, for as long as the policy's `stale_ttl` allows.
         Raises VersionNotReached where the store does not hold `min_version` in time, BeyondRetention, StoreUnavailable.
         """
-        record = await self._reached(subject, min_version)
+        record = await self._reached(subject, min_version, newest=newest)
         return await self._as_of(subject, record, at, known_at)
 
     async def now(
-        self, subject: Subject, now: int, min_version: int = 0, known_at: int | None = None
+        self,
+        subject: Subject,
+        now: int,
+        min_version: int = 0,
+        known_at: int | None = None,
+        *,
+        newest: bool = False,
     ) -> tuple[CustomerRecord, int]:
         """Return the record to resolve at present, and the instant that is the present for this customer."""
-        record = await self._reached(subject, min_version)
+        record = await self._reached(subject, min_version, newest=newest)
         at = present(record, now)
         return await self._as_of(subject, record, at, known_at), at
 
     async def records(
-        self, questions: Sequence[tuple[Subject, int | None]], now: int
+        self,
+        questions: Sequence[tuple[Subject, int | None]],
+        now: int,
+        *,
+        newest: bool = False,
     ) -> list[tuple[CustomerRecord, int] | BeyondRetention]:
         """Return what each of many questions (a subject, and an instant or null for the present) is to be resolved by.
 
         A record and an instant each, in the order of the questions, or why there is none.
         """
-        subjects = list(dict.fromkeys(subject for subject, _ in questions))
-        found = dict(zip(subjects, await self._store.customers(subjects), strict=True))
+        found = await self._held([subject for subject, _ in questions], newest=newest)
         asked = [(s, present(found[s], now) if at is None else at) for s, at in questions]
         return [await self._each(subject, found[subject], at) for subject, at in asked]
 
@@ -65,16 +84,31 @@ class Answers:
         except BeyondRetention as error:
             return error
 
-    async def _reached(self, subject: Subject, min_version: int) -> CustomerRecord:
+    async def _held(
+        self, subjects: Sequence[Subject], *, newest: bool
+    ) -> dict[Subject, CustomerRecord]:
+        found = await self._cache.customers(subjects, newest=newest)
+        oldest = max((record.age for record in found.values() if record.age is not None), default=0)
+        if oldest > self.policy.stale_ttl:
+            raise StoreUnavailable(
+                f"The store cannot be reached, and what was seen last is {oldest:.0f} s old: more than "
+                f"the policy's stale_ttl of {self.policy.stale_ttl} s. Try again shortly."
+            )
+        return found
+
+    async def _reached(self, subject: Subject, min_version: int, *, newest: bool) -> CustomerRecord:
         deadline = asyncio.get_running_loop().time() + PATIENCE
-        while (record := await self._store.customer(subject)).version < min_version:
+        while True:
+            record = (await self._held([subject], newest=newest))[subject]
+            if record.version >= min_version:
+                return record
+            newest = True
             if asyncio.get_running_loop().time() > deadline:
                 raise VersionNotReached(
                     f"The newest version held of this customer is {record.version}, not yet {min_version}. "
                     "Ask again shortly, or without min_version."
                 )
             await asyncio.sleep(PAUSE)
-        return record
 
     async def _as_of(
         self, subject: Subject, record: CustomerRecord, at: int, known_at: int | None = None

@@ -206,6 +206,8 @@ class CustomerRecord(Struct, frozen=True, omit_defaults=True):
     """By subscription."""
     past_policies: tuple[PastPolicy, ...] = ()
     """The earlier ones, the oldest first."""
+    age: float | None = None
+    """Never stored: seconds since it was last known to hold, where the store cannot be reached."""
 
 
 class SubscriptionRecord(Struct, frozen=True, omit_defaults=True):
@@ -255,6 +257,10 @@ class Entitlement(Struct, frozen=True, tag_field="object", tag="entitlement"):
     policy: str
     flags: tuple[str, ...] | UnsetType = UNSET
     """What is assumed or in doubt about it; left out where nothing is."""
+    stale: bool | UnsetType = UNSET
+    """True where the store cannot be reached, and this is what was seen last; else left out."""
+    age: int | UnsetType = UNSET
+    """Of a stale answer: seconds since it was last known to hold."""
 
 
 class Subject(Struct, frozen=True):

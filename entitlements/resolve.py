@@ -4,9 +4,10 @@ Any granting subscription grants. Explicit deny comes before explicit grant, the
 """
 
 from collections.abc import Iterator
+from math import ceil
 from typing import NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from entitlements.decide import segment_at
 from entitlements.model import (
@@ -62,7 +63,14 @@ def entitlement(record: CustomerRecord, feature: str, at: int) -> Entitlement:
         then=then,
         policy=record.policy,
         flags=_flags(record, now) or UNSET,
+        stale=UNSET if record.age is None else True,
+        age=age(record),
     )
+
+
+def age(record: CustomerRecord) -> int | UnsetType:
+    """Return the age of a record that is the last that was seen, in seconds rounded up; unset for one that holds."""
+    return UNSET if record.age is None else ceil(record.age)
 
 
 def _flags(record: CustomerRecord, answer: _Answer) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ LAYERS = (  # the lowest first: a room imports from the lines before its own, an
     f"{POLICY} order fold compact decide redecide resolve history absorb",  # except here
     "wire settings_values",
     "verify decode store stripe_api settings policy_load logs metrics sandbox",
-    "rewrite",
+    "rewrite cache",
     "ingest answers preview",
     "heal quarantine",
     "http worker",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from entitlements.errors import BeyondRetention
-from entitlements.http.parameters import account_of
+from entitlements.http.parameters import account_of, newest_of
 from entitlements.http.state import State
 from entitlements.model import CustomerRecord, Subject
 
@@ -20,7 +20,8 @@ async def records(request: Request[State], asked: Sequence[Asked]) -> list[Found
     """Return what each question is to be resolved by, in their order."""
     account = account_of(request)
     questions = [(Subject(customer, account), at) for customer, at in asked]
-    return await request.state["answers"].records(questions, int(request.state["clock"]()))
+    now = int(request.state["clock"]())
+    return await request.state["answers"].records(questions, now, newest=newest_of(request))
 
 
 async def one_record(

@@ -23,7 +23,7 @@ from entitlements.model import (
     Timeline,
 )
 from entitlements.model import State as SubscriptionState
-from entitlements.resolve import entitlements, next_change
+from entitlements.resolve import age, entitlements, next_change
 
 
 class Stretch(Struct, frozen=True, rename={"start": "from"}):
@@ -61,6 +61,8 @@ class Customer(Struct, frozen=True, tag_field="object", tag="customer"):
     reviews: Mapping[str, Review]
     entitlements: list[Entitlement]
     account: str | UnsetType = UNSET
+    stale: bool | UnsetType = UNSET
+    age: int | UnsetType = UNSET
 
 
 async def one_customer(request: Request[State]) -> Response:
@@ -78,6 +80,8 @@ async def one_customer(request: Request[State]) -> Response:
         reviews=record.reviews,
         entitlements=entitlements(record, at),
         account=subject.account or UNSET,
+        stale=UNSET if record.age is None else True,
+        age=age(record),
     )
     metrics.answered("customer")
     return cached(request, found, record, next_change(record, at), at)

@@ -81,7 +81,9 @@ async def all_flags(request: Request[State]) -> Response:
     record, at = await one_record(request, customer)
     metrics.answered("ofrep_all")
     headers = {"ETag": _etag(Subject(customer, account_of(request)), record, at)}
-    if headers["ETag"] in listed(request.headers.get("if-none-match", "")):
+    if record.age is not None:
+        headers = {"Cache-Control": "no-store"}
+    elif headers["ETag"] in listed(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     found = Flags(
         [_flag(answer) for answer in entitlements(record, at)],
@@ -139,6 +141,8 @@ def _metadata(answer: Entitlement) -> dict[str, str | int | bool]:
         "then_reason": None if then is None else then.reason,
         "policy": answer.policy,
         "flags": None if answer.flags is UNSET else ",".join(answer.flags),
+        "stale": None if answer.stale is UNSET else answer.stale,
+        "age": None if answer.age is UNSET else answer.age,
     }
     return {name: value for name, value in said.items() if value is not None}
 

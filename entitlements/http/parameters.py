@@ -58,6 +58,11 @@ def subject_of(request: Request[State]) -> Subject:
     return Subject(path_id(request, "customer"), account_of(request))
 
 
+def newest_of(request: Request[State]) -> bool:
+    """Tell whether the caller wants the store itself asked: `Cache-Control: no-cache`."""
+    return "no-cache" in request.headers.get("cache-control", "")
+
+
 def account_of(request: Request[State]) -> str | None:
     """Return the connected account that the `Stripe-Account` header names, as in Stripe's own API; null without one."""
     named = request.headers.get("stripe-account")

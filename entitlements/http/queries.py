@@ -1,7 +1,7 @@
 """May this customer use this feature? The calls of product services."""
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -11,11 +11,11 @@ from entitlements.errors import BadRequest, BeyondRetention
 from entitlements.http import body
 from entitlements.http.asking import Found, records
 from entitlements.http.auth import needs
-from entitlements.http.parameters import Parameters, path_id, subject_of
+from entitlements.http.parameters import Parameters, newest_of, path_id, subject_of
 from entitlements.http.problems import Problem, problem_of
 from entitlements.http.state import State
 from entitlements.model import CustomerRecord, Entitlement, Subject
-from entitlements.resolve import entitlement, entitlements, next_change
+from entitlements.resolve import age, entitlement, entitlements, next_change
 from entitlements.wire import Id, Seconds
 
 MAX_CHECKS = 1_000
@@ -37,6 +37,8 @@ class EntitlementList(Struct, frozen=True, tag_field="object", tag="list"):
     customer: str
     as_of: int
     version: int
+    stale: bool | UnsetType = UNSET
+    age: int | UnsetType = UNSET
 
 
 class Check(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +78,8 @@ async def list_entitlements(request: Request[State]) -> Response:
         customer=subject.customer,
         as_of=at,
         version=record.version,
+        stale=UNSET if record.age is None else True,
+        age=age(record),
     )
     metrics.answered("list")
     return cached(request, found, record, next_change(record, at), at)
@@ -143,9 +147,10 @@ async def asked_about(
     """Return what a question is to be resolved by: a record, and the instant that is asked about."""
     answers, now = request.state["answers"], int(request.state["clock"]())
     at, known_at, least = (asked.number(name) for name in ("at", "known_at", "min_version"))
+    newest = newest_of(request)
     if at is None:
-        return await answers.now(subject, now, least or 0, known_at)
-    return await answers.record(subject, at, least or 0, known_at), at
+        return await answers.now(subject, now, least or 0, known_at, newest=newest)
+    return await answers.record(subject, at, least or 0, known_at, newest=newest), at
 
 
 def cached(
@@ -155,12 +160,16 @@ def cached(
     until: int | None,
     at: int,
 ) -> Response:
-    """Answer with an ETag that changes with the record and at each flip, and an age that ends at the next one."""
+    """Answer with an ETag that changes with the record and at each flip, and to be kept until the next one at most.
+
+    A stale answer is not to be kept at all.
+    """
     etag = f'"{record.version}-{record.policy}-{until or 0}"'
     left = MAX_AGE if until is None else until - at - 1  # the second `at` has begun already
-    age = max(0, min(MAX_AGE, left))
-    headers = {"ETag": etag, "Cache-Control": f"private, max-age={age}"}
-    if etag in listed(request.headers.get("if-none-match", "")):
+    headers = {"ETag": etag, "Cache-Control": f"private, max-age={max(0, min(MAX_AGE, left))}"}
+    if record.age is not None:
+        headers = {"Cache-Control": "no-store"}
+    elif etag in listed(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     return Response(_encode(found), headers=headers, media_type="application/json")
 

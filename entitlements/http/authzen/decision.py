@@ -1,6 +1,6 @@
 """AuthZEN's decisions: yes or no, with our reason and times in their context."""
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from entitlements.errors import BadRequest, BeyondRetention
@@ -29,6 +29,8 @@ class Grounds(Struct, frozen=True, kw_only=True, omit_defaults=True):
     flags: tuple[str, ...] = ()
     as_of: int | None = None
     """The instant that the answer is about, in Unix seconds."""
+    stale: bool | UnsetType = UNSET
+    age: int | UnsetType = UNSET
 
 
 class Fault(Struct, frozen=True):
@@ -71,6 +73,8 @@ def decided(feature: str, record: CustomerRecord, at: int) -> Decision:
         policy=answer.policy,
         flags=() if answer.flags is UNSET else answer.flags,
         as_of=at,
+        stale=answer.stale,
+        age=answer.age,
     )
     return Decision(decision=answer.granted, context=grounds)
 

@@ -1,0 +1,125 @@
+"""Hot records in memory: true for as long as this process hears of every write, and then the last that was seen.
+
+Where it may have missed a write nothing is trusted any more: what is held counts only while the store cannot be
+reached, and with its age. A write by this process itself is heard of before its delivery is answered.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from msgspec.structs import replace
+
+from entitlements.errors import StoreUnavailable
+from entitlements.model import CustomerRecord, Subject
+
+ROOM = 20_000
+"""Records held at most, of about two kilobytes each. The one that came first goes first."""
+
+LET_BE = 1.0
+"""Seconds for which a store that could not be reached is not asked for what is held: callers need not wait for it."""
+
+
+class _Held(NamedTuple):
+    record: CustomerRecord
+    epoch: int
+    """The stretch of hearing in which it was read."""
+    read_at: float
+
+
+class Records(Protocol):
+    """Where records are read: a store."""
+
+    async def customers(self, subjects: list[Subject]) -> list[CustomerRecord]:
+        """Return the records of customers in their order. Raises StoreUnavailable."""
+
+
+class Cache:
+    """The hot records of one process. `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self, store: Records, *, room: int = ROOM, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._room = room
+        self._clock = clock
+        self._held: dict[Subject, _Held] = {}
+        self._reads: list[dict[Subject, int]] = []
+        """Of each read that is under way: the newest version of each subject that was written since it began."""
+        self._hears = False
+        self._epoch = 0
+        self._heard_until = clock()
+        self._let_be_until = 0.0
+
+    def hears(self, *, alive: bool) -> None:
+        """Take note that every write is heard of from now on, or that it may not be any more."""
+        if alive:
+            self._epoch += 1
+        elif self._hears:
+            self._heard_until = self._clock()
+        self._hears = alive
+
+    def written(self, subject: Subject, version: int) -> None:
+        """Take note that a customer's record was written."""
+        held = self._held.get(subject)
+        if held is not None and held.record.version < version:
+            del self._held[subject]
+        for read in self._reads:
+            if subject in read:
+                read[subject] = max(read[subject], version)
+
+    async def customers(
+        self, subjects: Sequence[Subject], *, newest: bool = False
+    ) -> dict[Subject, CustomerRecord]:
+        """Return the records of some customers; with `newest` from the store itself.
+
+        One that could not be read, and is the last that was seen, has its `age`. Raises StoreUnavailable for one that
+        was never seen.
+        """
+        found = {} if newest else self._trusted(subjects)
+        if missing := [subject for subject in dict.fromkeys(subjects) if subject not in found]:
+            found |= await self._read(missing)
+        return found
+
+    def _trusted(self, subjects: Sequence[Subject]) -> dict[Subject, CustomerRecord]:
+        if not self._hears:
+            return {}
+        pairs = ((subject, self._held.get(subject)) for subject in subjects)
+        return {s: held.record for s, held in pairs if held and held.epoch == self._epoch}
+
+    async def _read(self, subjects: list[Subject]) -> dict[Subject, CustomerRecord]:
+        epoch, began = self._epoch, self._clock()
+        if began < self._let_be_until and all(subject in self._held for subject in subjects):
+            return {subject: self._last_seen(self._held[subject]) for subject in subjects}
+        written = dict.fromkeys(subjects, 0)
+        self._reads.append(written)
+        try:
+            records = await self._store.customers(subjects)
+        except StoreUnavailable:
+            self._let_be_until = self._clock() + LET_BE
+            if not all(subject in self._held for subject in subjects):
+                raise
+            return {subject: self._last_seen(self._held[subject]) for subject in subjects}
+        finally:
+            self._reads = [read for read in self._reads if read is not written]
+        found = dict(zip(subjects, records, strict=True))
+        for subject, record in found.items():
+            if record.version >= written[subject]:  # else it was written anew while it was read
+                self._keep(subject, _Held(record, epoch, began))
+        return found
+
+    def _keep(self, subject: Subject, held: _Held) -> None:
+        self._held.pop(subject, None)
+        self._held[subject] = held
+        if len(self._held) > self._room:
+            del self._held[next(iter(self._held))]
+
+    def _last_seen(self, held: _Held) -> CustomerRecord:
+        return replace(held.record, age=self._clock() - self._true_until(held))
+
+    def _true_until(self, held: _Held) -> float:
+        """Return the last instant at which a record was known to hold."""
+        if held.epoch != self._epoch:
+            return held.read_at
+        until = self._clock() if self._hears else self._heard_until
+        return max(held.read_at, until)
