@@ -13,6 +13,7 @@ import pytest_asyncio
 from httpx2 import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from entitlements.http.body import LIMIT
 from entitlements.http.queries import MAX_AGE, MAX_CHECKS
@@ -514,19 +515,47 @@ async def test_a_store_that_hangs_is_a_503_within_a_second(own_store: EmbeddedSt
     """A caller is told soon, and that it may ask again; nothing is invented. Then the answers come back."""
     async with serving(own_store.url) as service:
         await service.deliver(event(PLAIN))
-        asks: list[Callable[[], Awaitable[Response]]] = [
-            partial(service.ask, PRO),
-            partial(service.ask, LIST),
-            partial(service.check, check()),
-        ]
-        for ask in asks:
+        for ask in _asks(service):
             with frozen(own_store.pid):
                 began = time.monotonic()
                 refused = await ask()
                 assert time.monotonic() - began < SOON
             problem(refused, 503, "store-unavailable")
             assert int(refused.headers["retry-after"]) > 0
+        for ask in _asks(service):
             assert (await ask()).status_code == 200
+
+
+@pytest.mark.asyncio
+async def test_while_the_store_hangs_the_last_that_was_seen_is_answered(
+    own_store: EmbeddedStore,
+) -> None:
+    """With its age, not to be kept by anybody, and only for as long as the policy allows."""
+    async with serving(own_store.url) as service:
+        await service.deliver(event(PLAIN))
+        fresh = [(await ask()).json() for ask in _asks(service)]
+        with frozen(own_store.pid):
+            stale = [await ask() for ask in _asks(service)]
+            service.state["answers"].policy = replace(BUILT_IN, stale_ttl=0)
+            refused = [await ask() for ask in _asks(service)]
+
+    for was, response in zip(fresh, stale, strict=True):
+        now = response.json()
+        one = now["data"][0] if "data" in now else now
+        assert (one["stale"], one["granted"], response.status_code) == (True, True, 200)
+        assert 0 <= one["age"] <= 5
+        assert "stale" not in json.dumps(was)
+        assert "etag" not in response.headers
+    assert [s.headers["cache-control"] for s in stale[:2]] == ["no-store", "no-store"]
+    assert [r.status_code for r in refused] == [503, 503, 503]
+
+
+def _asks(service: Service) -> list[Callable[[], Awaitable[Response]]]:
+    return [
+        partial(service.ask, PRO),
+        partial(service.ask, LIST),
+        partial(service.check, check()),
+    ]
 
 
 @pytest.mark.asyncio
