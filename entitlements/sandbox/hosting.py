@@ -32,7 +32,13 @@ async def running(sandbox: Sandbox) -> AsyncGenerator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = _Server(
-            uvicorn.Config(create_api(sandbox), lifespan="off", log_config=None, access_log=False)
+            uvicorn.Config(
+                create_api(sandbox),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                date_header=False,  # the sandbox has a clock of its own
+            )
         )
         serving = asyncio.create_task(server.serve([listening]))
         delivering = asyncio.create_task(_deliver(sandbox))
