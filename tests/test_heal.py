@@ -9,13 +9,14 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
+from entitlements.cli.dev import KEY
 from entitlements.errors import StripeRefused, StripeUnavailable
 from entitlements.heal import LEASE, RATE, TRIES, Healer
 from entitlements.ingest import Ingest
 from entitlements.model import Subject
 from entitlements.policy import BUILT_IN
 from entitlements.resolve import entitlement
-from entitlements.sandbox.hosting import KEY, running
+from entitlements.sandbox.hosting import running
 from entitlements.sandbox.shapes import Body, Terms, new
 from entitlements.sandbox.world import Sandbox
 from entitlements.store.reads import Doubt, Reads

@@ -5,12 +5,18 @@ import secrets
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from entitlements.cli.token import digest, make
 from entitlements.settings import Settings, Token
+
+if TYPE_CHECKING:
+    from entitlements.cli.running import OwnStore
+
+KEY = "sk_test_sandbox"
+"""The sandbox's key: any of test mode would do."""
 
 CREDENTIALS = "dev.json"
 """In the data directory while `dev` runs, so that `entitlements trigger` needs no options."""
@@ -24,6 +30,8 @@ class Credentials:
     webhook_secret: str
     read_token: str
     operate_token: str
+    stripe_api_base: str = ""
+    """Where the sandbox Stripe is."""
 
 
 def dev(
@@ -35,8 +43,10 @@ def dev(
         Path | None, typer.Option(help="Keep the store here instead of ENTITLEMENTS_DATA_DIR.")
     ] = None,
 ) -> None:
-    """Run the whole service with an embedded store and fresh credentials, and say how to try it."""
+    """Run the whole service with an embedded store, a sandbox Stripe and fresh credentials, and say how to try it."""
     from entitlements.cli import running
+    from entitlements.sandbox import hosting
+    from entitlements.sandbox.world import Sandbox
 
     given = running.settings_from_environment()
     settings, credentials = with_credentials(
@@ -45,20 +55,34 @@ def dev(
         )
     )
     path = settings.data_dir / CREDENTIALS
+    sandbox = Sandbox()
 
-    def ready(url: str) -> None:
-        found = replace(credentials, url=url)
+    def ready(url: str, base: str) -> None:
+        found = replace(credentials, url=url, stripe_api_base=base)
+        hook = f"{url}/webhooks/stripe"
+        sandbox.deliveries.register(hook, [], sandbox.now(), credentials.webhook_secret)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # with another store, nobody has
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
         path.write_text(json.dumps(asdict(found), indent=2) + "\n")
         typer.echo(welcome(found, settings))
 
+    async def serve(store: "OwnStore") -> None:
+        async with hosting.running(sandbox) as base:
+            await running.serve(_of(settings, base), store, lambda url: ready(url, base))
+
     with running.own_store(settings) as store:
         try:
-            running.run(lambda: running.serve(settings, store, ready))
+            running.run(lambda: serve(store))
         finally:
             path.unlink(missing_ok=True)
+
+
+def _of(settings: Settings, base: str) -> Settings:
+    """Let what calls Stripe call the sandbox, unless a key says that it is to be Stripe itself."""
+    if settings.stripe_api_key:
+        return settings
+    return replace(settings, stripe_api_key=KEY, stripe_api_base=base)
 
 
 def with_credentials(settings: Settings) -> tuple[Settings, Credentials]:
@@ -90,6 +114,7 @@ entitlements is serving at {found.url}
   signing secret  {found.webhook_secret}
   token (read)    {found.read_token}
   token (operate) {found.operate_token}
+  sandbox Stripe  {found.stripe_api_base}, with the key {KEY}
 
 Try it from another terminal:
   entitlements trigger created{at} --customer cus_demo --product pro
@@ -97,5 +122,10 @@ Try it from another terminal:
   entitlements trigger pause{at} --behavior void --resumes-at +90d
   {ask} {found.url}/v1/customers/cus_demo/entitlements/pro
 
-Ctrl-C stops it; what is stored stays.
+Or drive the sandbox as you would Stripe, by any of its libraries or its command line:
+  STRIPE_API_KEY={KEY} stripe trigger customer.subscription.updated \
+    --api-base {found.stripe_api_base} --add 'subscription_updated:pause_collection.behavior=void'
+  curl -u {KEY}: {found.stripe_api_base}/_sandbox/clock -d advance=2678400
+
+Ctrl-C stops it; what is stored stays, what the sandbox holds does not.
 """

@@ -14,9 +14,6 @@ from entitlements.sandbox.world import Sandbox
 LOOK_EVERY = 0.02
 """Seconds between looks at which deliveries are due."""
 
-KEY = "sk_test_sandbox"
-"""Any key of test mode is known; this one says where it belongs."""
-
 
 class _Server(uvicorn.Server):
     """A server that leaves signals to its host."""

@@ -7,13 +7,15 @@ import stat
 from pathlib import Path
 
 import pytest
+from stripe import StripeClient
 
-from entitlements.cli.dev import CREDENTIALS, Credentials, welcome, with_credentials
+from entitlements.cli.dev import CREDENTIALS, KEY, Credentials, welcome, with_credentials
 from entitlements.cli.token import digest
 from entitlements.sandbox.peer import Peer, Question, connect
 from entitlements.settings import Settings, Token
 from entitlements.store.embedded import running_url
 from tests.support.command import environment, refusal, run, running
+from tests.support.servers import until
 
 FOUND = Credentials("http://127.0.0.1:1", "whsec_x", "ent_read_x", "ent_operate_x")
 
@@ -124,3 +126,29 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     assert "Put that right" in refusal(
         run("dev", "--port", "0", "--data-dir", f"{tmp_path}/file/x")
     )
+
+
+def test_its_sandbox_is_driven_as_stripe_is(tmp_path: Path) -> None:
+    """A subscription made, paused and unpaused there by Stripe's own library is answered for by the service."""
+    with running(
+        "dev", "--port", "0", "--data-dir", str(tmp_path), home=tmp_path, env=environment()
+    ) as service:
+        service.until("Ctrl-C stops it")
+        found = Credentials(**json.loads((tmp_path / CREDENTIALS).read_text()))
+        v1 = StripeClient(KEY, base_addresses={"api": found.stripe_api_base}).v1
+        customer = v1.customers.create({"name": "A customer"}).id
+        product = v1.products.create({"name": "Pro"}).id
+        price = v1.prices.create({"product": product, "currency": "usd", "unit_amount": 1500}).id
+        made = v1.subscriptions.create({"customer": customer, "items": [{"price": price}]})
+        with connect(Peer(found.url, found.webhook_secret, found.read_token)) as http:
+
+            def reason() -> str:
+                return str(http.ask(Question(customer, product)).body["reason"])
+
+            until(lambda: reason() == "active")
+            v1.subscriptions.update(made.id, {"pause_collection": {"behavior": "void"}})
+            until(lambda: reason() == "paused_void")
+            v1.subscriptions.update(made.id, {"pause_collection": ""})
+            until(lambda: reason() == "active")
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(20) == 0

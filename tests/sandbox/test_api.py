@@ -17,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from entitlements.cli.dev import KEY
 from entitlements.errors import BadRequest
 from entitlements.sandbox.forms import MOST, parsed, whole
-from entitlements.sandbox.hosting import KEY, running
+from entitlements.sandbox.hosting import running
 from entitlements.sandbox.subscription import period
 from entitlements.sandbox.world import Sandbox
 from tests.support.histories import MONTH, START
