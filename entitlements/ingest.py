@@ -112,8 +112,9 @@ class Ingest:
         event, now = _received(delivery, decoded), delivery.received_ms // 1000
         for _ in range(ATTEMPTS):
             held = await self._store.held(event.subject, event.subscription)
+            if known(held, event.fact.event):
+                held = await self._store.confirmed(held, event.subject, event.subscription)
             if first := known(held, event.fact.event):
-                await self._store.confirm(str(event.subject))
                 return _receipt(
                     event, held.customer.version, *_again(delivery, first.outcome, first.delivery)
                 )

@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from entitlements import logs
 from entitlements.store.embedded import EmbeddedStore
+from tests.support.clusters import Group, cluster, sentinel
 from tests.support.servers import client, server
 
 settings.register_profile(
@@ -24,8 +25,13 @@ settings.register_profile("long", deadline=None, max_examples=5_000, print_blob=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 REDIS = shutil.which("redis-server")
-SERVERS = ["valkey", *(["redis"] if REDIS else [])]
-"""What the store's contract is held against: the embedded Valkey, and a Redis where the machine has one."""
+SERVERS = ["valkey", "cluster", "sentinel", *(["redis"] if REDIS else [])]
+"""What the store's contract is held against: the embedded Valkey, a cluster and a primary behind Sentinels of the same
+binary, and a Redis where the machine has one."""
+
+
+ALONE = ["valkey", *(["redis"] if REDIS else [])]
+"""Those that are one process, which a test can look into."""
 
 
 @pytest.fixture
@@ -61,6 +67,12 @@ def redis_url(servers: Callable[[str], str], request: pytest.FixtureRequest) -> 
     return _emptied(servers(request.param))
 
 
+@pytest.fixture(params=ALONE)
+def process_url(servers: Callable[[str], str], request: pytest.FixtureRequest) -> str:
+    """Return the URL of each server that is one process, emptied."""
+    return _emptied(servers(request.param))
+
+
 @pytest.fixture
 def own_store(short_path: Path) -> Iterator[EmbeddedStore]:
     """Give an embedded store that a test may set up wrongly, freeze or stop."""
@@ -81,7 +93,20 @@ def log_lines() -> Iterator[io.StringIO]:
 
 
 def _started(name: str, home: Path) -> AbstractContextManager[str]:
-    return server(REDIS, home) if name == "redis" and REDIS else _valkey(home / "valkey")
+    if name == "redis":
+        assert REDIS
+        return server(REDIS, home)
+    return _valkey(home / name) if name == "valkey" else _group(GROUPS[name], home / name)
+
+
+GROUPS = {"cluster": cluster, "sentinel": sentinel}
+
+
+@contextmanager
+def _group(start: Callable[[Path], AbstractContextManager[Group]], home: Path) -> Iterator[str]:
+    home.mkdir()
+    with start(home) as group:
+        yield group.url
 
 
 @contextmanager

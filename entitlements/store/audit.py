@@ -35,12 +35,8 @@ class Record(Struct, frozen=True, kw_only=True):
 async def write(store: Store, record: Record) -> None:
     """Record a deed that no script of its own writes. Raises StoreUnavailable, NotDurable."""
     p = store.partition(record.about)
-    parts = record.fields()
     async with reaching():
-        await store.redis.xadd(
-            keys.shared(p, "audit"), dict(zip(parts[::2], parts[1::2], strict=True))
-        )
-    await store.confirm(record.about)
+        await store.send(p, ("XADD", keys.shared(p, "audit"), "*", *record.fields()))
 
 
 async def latest(store: Store, limit: int) -> list[Record]:

@@ -103,7 +103,8 @@ async def _customers(store: Store, subjects: Sequence[Subject]) -> list[Part]:
         named = {s: _records(store, s, record) for s, record in pending.items()}
         pipeline = store.redis.pipeline(transaction=False)
         for names in named.values():
-            pipeline.mget(names)  # atomic: one command, one slot
+            # atomic: one command, one slot; redis-py bars the pipelines of a cluster from `mget`
+            pipeline.execute_command("MGET", *names)
         async with reaching():
             values = await pipeline.execute()
         again = {}

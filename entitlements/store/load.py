@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
 
-from entitlements.errors import Conflict, StoreUnavailable, StoreUnsafe
+from entitlements.errors import Conflict, StoreUnavailable
 from entitlements.store import keys
 from entitlements.store.client import connect, reaching
 from entitlements.store.lines import Part, Tail, raw
-from entitlements.store.safety import Durability, ask, unsafe
+from entitlements.store.safety import Durability, refuse_unsafe
 from entitlements.store.scan import scan
 from entitlements.store.store import Store
 
@@ -35,8 +35,7 @@ async def opened(url: str, partitions: int, durability: Durability) -> AsyncGene
     """Give a store to load into; nothing is written by opening it. Raises StoreUnavailable or StoreUnsafe."""
     redis = connect(url, "entitlements-import")
     try:
-        if found := unsafe(await ask(redis), durability):
-            raise StoreUnsafe("This store is not safe to use: " + "; ".join(found) + ".")
+        await refuse_unsafe(redis, durability)
         yield Store(redis, partitions, durability)
     finally:
         await redis.aclose()

@@ -12,7 +12,9 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from entitlements.errors import StoreUnsafe
 from entitlements.store.client import reaching
+from entitlements.store.topology import ONLY, Primary, primaries
 
 Durability = Literal["fsync", "replica", "memory"]
 
@@ -103,14 +105,31 @@ def _set_otherwise(server: Server) -> list[str]:
     ]
 
 
-async def ask(redis: Redis) -> Server:
+async def refuse_unsafe(redis: Redis, durability: Durability) -> None:
+    """Ask every primary, since a cluster is as safe as its least safe node; name each that is not.
+
+    Raises StoreUnsafe, or StoreUnavailable where one of them does not answer.
+    """
+    found = [
+        f"{primary.name}: {said}" if primary.name else said
+        for primary in await primaries(redis)
+        for said in unsafe(await ask(redis, primary), durability)
+    ]
+    if found:
+        raise StoreUnsafe("This store is not safe to use: " + "; ".join(found) + ".")
+
+
+async def ask(redis: Redis, primary: Primary = ONLY) -> Server:
     """Ask a server about itself. Managed services may deny CONFIG: then INFO has to do, and the rest is unknown."""
     async with reaching():
-        info = await redis.info()
+        info = await redis.info(**primary.to)
         said = {"maxmemory-policy": info.get("maxmemory_policy", UNKNOWN)}
         said["appendonly"] = "yes" if info.get("aof_enabled") else "no"
         with suppress(ResponseError):  # denied: what INFO said stands, the rest stays unknown
-            said |= {str(k): str(v) for k, v in (await redis.config_get(*_PARAMETERS)).items()}
+            said |= {
+                str(k): str(v)
+                for k, v in (await redis.config_get(*_PARAMETERS, **primary.to)).items()
+            }
     return Server(
         version=str(info["redis_version"]),
         **_condition(info),

@@ -1,10 +1,10 @@
 """A walk over the keys of a store, a round trip at a time: the whole of it takes longer than one call may."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
-from entitlements.store.client import reaching
+from entitlements.store.replies import text
 from entitlements.store.store import BATCH, Store
+from entitlements.store.topology import walk
 
 
 async def scan(store: Store, match: str, kind: str | None = None) -> AsyncIterator[list[str]]:
@@ -12,11 +12,5 @@ async def scan(store: Store, match: str, kind: str | None = None) -> AsyncIterat
 
     A key that is there all the time comes at least once.
     """
-    cursor = 0
-    while True:
-        async with reaching():
-            reply: Any = await store.redis.scan(cursor, match=match, count=BATCH, _type=kind)
-        cursor, names = reply
-        yield [name.decode() for name in names]
-        if cursor == 0:
-            return
+    async for _, names in walk(store.redis, match, BATCH, kind):
+        yield [text(name) for name in names]

@@ -1,6 +1,6 @@
 """The only door to what is held: reads of a customer's records, and atomic writes of them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Self
 
 import msgspec
@@ -8,22 +8,21 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from entitlements.absorb import Absorbed, Held, Lists
-from entitlements.errors import NotDurable, StoreError, StoreUnsafe
+from entitlements.errors import StoreError, StoreUnsafe
 from entitlements.model import Change, CustomerRecord, Outcome, Subject, SubscriptionRecord
 from entitlements.policy import Policy
 from entitlements.redecide import Whole
 from entitlements.store import cold, keys
 from entitlements.store.client import connect, reaching
 from entitlements.store.entry import Entry, Value
+from entitlements.store.replica import replicated, run_replicated
 from entitlements.store.replies import script, text
-from entitlements.store.safety import Durability, Server, ask, unsafe
+from entitlements.store.safety import Durability, Server, ask, refuse_unsafe, unsafe
+from entitlements.store.topology import primaries, walk
 from entitlements.store.write import Write, of_event, of_policy
 
 KEEP_MARK = 35 * 86_400
 """Seconds for which an ignored or quarantined event is known again: longer than Stripe keeps events (30 days)."""
-
-REPLICA_WAIT_MS = 150
-"""The server looks at its clock ten times a second, and must have answered within the client's TIMEOUT."""
 
 BATCH = 500
 """Keys looked through at a time when all customers are walked."""
@@ -56,7 +55,7 @@ class Store:
         """
         redis = connect(url, name)
         try:
-            await _refuse_unsafe(redis, durability)
+            await refuse_unsafe(redis, durability)
             await _refuse_half(redis)
             return cls(redis, await _partitions(redis), durability)
         except BaseException:
@@ -73,8 +72,9 @@ class Store:
             await self.redis.ping()
 
     async def server(self) -> Server:
-        """Ask the server how it is, and how it is set up. Raises StoreUnavailable."""
-        return await ask(self.redis)
+        """Ask the server how it is set up; of a cluster, the least safe primary. Raises StoreUnavailable."""
+        found = [await ask(self.redis, primary) for primary in await primaries(self.redis)]
+        return next((server for server in found if unsafe(server, self._durability)), found[0])
 
     async def customer(self, subject: Subject) -> CustomerRecord:
         """Return the hot record of a customer: empty, with version 0, where nothing is held."""
@@ -97,10 +97,7 @@ class Store:
         names = keys.customer(p, subject), keys.subscription(p, subject, subscription)
         async with reaching():
             hot, old = await self.redis.mget(names)
-        return Held(
-            _customer.decode(hot) if hot else NOBODY,
-            cold.decode(old),
-        )
+        return _held(hot, old)
 
     async def subscriptions(self, subject: Subject, names: list[str]) -> list[SubscriptionRecord]:
         """Return the cold records of a customer's subscriptions, in the order of their names."""
@@ -148,13 +145,19 @@ class Store:
         outcome, _, delivery = text(held).partition(" ")
         return msgspec.convert(outcome, Outcome), delivery
 
-    async def confirm(self, name: str) -> None:
-        """Confirm to the configured durability what was read of a subject or event: an earlier write may not have been.
+    async def confirmed(self, held: Held, subject: Subject, subscription: str) -> Held:
+        """Return what `held` says, confirmed to the configured durability: an earlier write may not have been.
 
-        Nothing to do under `fsync`: what can be read is on disk. A replica confirms only what the asking connection
-        wrote, so one small write stands for all that came before it. Raises NotDurable.
+        Nothing to do under `fsync`: what can be read is on disk. Under `replica` it is read anew where it is confirmed:
+        after a failover that is another server, which may hold less. Raises NotDurable.
         """
-        await self._confirm(self.partition(name))
+        if self._durability != "replica":
+            return held
+        p = self.partition(str(subject))
+        names = keys.customer(p, subject), keys.subscription(p, subject, subscription)
+        async with reaching():
+            ((hot, old),) = await replicated(self.redis, p, ("MGET", *names))
+        return _held(hot, old)
 
     async def trim(self, before_ms: int) -> int:
         """Drop what the log, the change feed and the audit hold from before an instant. Returns how many entries went.
@@ -220,16 +223,8 @@ class Store:
 
         A customer may come twice, as SCAN has it; one that is there all the time comes at least once.
         """
-        async with reaching():
-            size = max(1, await self.redis.dbsize())
-        cursor, seen = 0, 0
-        while True:
-            async with reaching():
-                cursor, names = await self.redis.scan(cursor, match=keys.CUSTOMERS, count=BATCH)
-            seen += BATCH
-            yield min(1.0, seen / size), [keys.subject_of(text(name)) for name in names]
-            if cursor == 0:
-                return
+        async for share, names in walk(self.redis, keys.CUSTOMERS, BATCH):
+            yield share, [keys.subject_of(text(name)) for name in names]
 
     async def wholes(self, subjects: list[Subject]) -> list[Whole]:
         """Return all that is held of some customers, in two round trips."""
@@ -255,31 +250,21 @@ class Store:
     ) -> object:
         """Run a script, to the configured durability: also where a retry finds that the first try has written."""
         async with reaching():
-            result = await script(keys=names, args=values)
-        await self._confirm(p)
-        return result
+            if self._durability == "replica":
+                return await run_replicated(self.redis, p, script, names, values)
+            return await script(keys=names, args=values)
 
-    async def _confirm(self, p: int) -> None:
-        if self._durability != "replica":
-            return
-        async with reaching():
-            pipeline = self.redis.pipeline(transaction=False)
-            pipeline.set(keys.shared(p, "confirmed"), 1)
-            pipeline.wait(1, REPLICA_WAIT_MS)
-            _, replicas = await pipeline.execute()
-        if not replicas:
-            raise NotDurable(
-                "The write was made, but no replica confirmed it in time. Send it again."
-            )
+    async def send(self, p: int, command: Sequence[Value]) -> object:
+        """Send one command about a partition, to the configured durability."""
+        if self._durability == "replica":
+            (found,) = await replicated(self.redis, p, command)
+            return found
+        execute: Callable[..., Awaitable[object]] = self.redis.execute_command
+        return await execute(*command)
 
     def partition(self, name: str) -> int:
         """Return the partition of a subject or of an event id."""
         return keys.partition(name, self.partitions)
-
-
-async def _refuse_unsafe(redis: Redis, durability: Durability) -> None:
-    if found := unsafe(await ask(redis), durability):
-        raise StoreUnsafe("This store is not safe to use: " + "; ".join(found) + ".")
 
 
 async def _refuse_half(redis: Redis) -> None:
@@ -297,3 +282,7 @@ async def _partitions(redis: Redis) -> int:
         await redis.hsetnx(keys.META, "partitions", str(keys.PARTITIONS))
         held = await redis.hget(keys.META, "partitions")
     return int(held or keys.PARTITIONS)
+
+
+def _held(hot: bytes | str | None, old: bytes | str | None) -> Held:
+    return Held(_customer.decode(hot) if hot else NOBODY, cold.decode(old))

@@ -17,7 +17,7 @@ import pytest
 from entitlements.model import Subject
 from entitlements.sandbox.shapes import Body
 from entitlements.store import keys
-from entitlements.store.embedded import EmbeddedStore, _binary
+from entitlements.store.embedded import EmbeddedStore, binary
 from tests.support.bodies import event, subscription, update
 from tests.support.servers import SOON, Breakable, breakable, client, frozen, until
 from tests.support.service import Service, serving
@@ -220,7 +220,7 @@ async def test_a_store_that_ends(
 ) -> None:
     """A server that is gone, one that is back and still reads its file, one that ended rather than lie."""
     disk = small_disk(short_path) if broken is disk_full else nullcontext()
-    with disk, breakable(_binary(), short_path) as store:
+    with disk, breakable(binary(), short_path) as store:
         async with serving(store.url, watch_every=OFTEN) as service:
             await endures(service, log_lines, broken(store), *said)
 

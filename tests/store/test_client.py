@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis.exceptions
 
-from entitlements.errors import SettingsError, StoreUnavailable
+from entitlements.errors import StoreUnavailable
 from entitlements.store.client import CONNECTIONS, PATIENCE, connect, reaching
 from entitlements.store.embedded import EmbeddedStore
 from tests.support.servers import SOON, client, frozen, until
@@ -33,13 +33,6 @@ async def test_a_client_is_known_by_its_name(store_url: str) -> None:
         await redis.ping()
         with client(store_url) as plain:
             assert "entitlements-test" in {found["name"] for found in plain.client_list()}
-
-
-@pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel"])
-def test_what_cannot_be_reached_yet_is_said_at_the_start(scheme: str) -> None:
-    """A cluster or a Sentinel is a setting that this version cannot serve."""
-    with pytest.raises(SettingsError, match="cannot use yet"):
-        connect(f"{scheme}://127.0.0.1:1", "test")
 
 
 @pytest.mark.asyncio

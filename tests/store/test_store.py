@@ -437,7 +437,10 @@ async def test_every_customer_is_walked(store: Store, redis_url: str) -> None:
         about_it = PLAIN | {"customer": subject.customer}
         await take(store, event(about_it, account=subject.account, id=f"evt_{n}"))
     with client(redis_url) as plain:
-        plain.mset({f"other:{n}": "" for n in range(3 * BATCH)})
+        pipeline = plain.pipeline(transaction=False)
+        for n in range(3 * BATCH):
+            pipeline.set(f"other:{n}", "")
+        pipeline.execute()
     walked = [step async for step in store.subjects()]
     assert len(walked) > 1
     assert {subject for _, found in walked for subject in found} == subjects
@@ -515,8 +518,10 @@ async def test_with_a_replica_its_receipt_is_waited_for(
                 with pytest.raises(NotDurable):
                     await store.keep(msgspec.structs.replace(ignored, event="evt_8"))
                 with pytest.raises(NotDurable):
-                    await store.confirm("cus_1")
-            await store.confirm("cus_1")
+                    await store.confirmed(EMPTY, CUSTOMER, "sub_1")
+            assert await store.confirmed(EMPTY, CUSTOMER, "sub_1") == await store.held(
+                CUSTOMER, "sub_1"
+            )
             assert dump(replica.url) == dump(own_store.url)
 
 
@@ -546,7 +551,7 @@ async def test_without_a_replica_what_can_be_read_is_confirmed(
 ) -> None:
     """Under fsync a reply comes from the disk: there is nothing to wait for, and nothing is written."""
     before = dump(redis_url)
-    await store.confirm("cus_1")
+    assert await store.confirmed(EMPTY, CUSTOMER, "sub_1") is EMPTY
     assert dump(redis_url) == before
 
 

@@ -32,12 +32,12 @@ async def warm(service: Service) -> None:
 
 @pytest.mark.asyncio
 async def test_a_delivery_is_answered_after_its_write_is_on_disk(
-    redis_url: str, short_path: Path
+    process_url: str, short_path: Path
 ) -> None:
     """Read the command, write the file, fdatasync it, reply: for each of the two ways in which an event is kept."""
-    with client(redis_url) as plain:
+    with client(process_url) as plain:
         pid = int(plain.info("server")["process_id"])
-    async with serving(redis_url) as service:
+    async with serving(process_url) as service:
         await warm(service)
         with traced(pid, short_path) as calls:
             await deliver(service)

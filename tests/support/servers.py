@@ -7,12 +7,16 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import unquote
 
 import redis
+from redis.cluster import ClusterNode
+from redis.sentinel import Sentinel
 
+from entitlements.store.address import address
 from entitlements.store.embedded import EmbeddedStore
 
 SOON = 1.5
@@ -31,9 +35,25 @@ def until(condition: Callable[[], object], seconds: float = 10) -> None:
 
 @contextmanager
 def client(url: str) -> Iterator[redis.Redis]:
-    """Give a plain client of a server, for what a test itself asks of it."""
-    with redis.Redis.from_url(url, decode_responses=False) as found:
-        yield found
+    """Give a plain client of a store of any kind, for what a test itself asks of it."""
+    with ExitStack() as closing:
+        yield closing.enter_context(_client(url, closing))
+
+
+def _client(url: str, closing: ExitStack) -> redis.Redis:
+    scheme = url.partition("://")[0]
+    if scheme == "redis+cluster":
+        node: Any = ClusterNode  # its constructor has no types
+        nodes = [node(host, port) for host, port in address(url).nodes]
+        return cast("redis.Redis", redis.RedisCluster(startup_nodes=nodes))
+    if scheme == "redis+sentinel":
+        to = address(url)
+        sentinels: Any = Sentinel  # its constructor has no types
+        found = sentinels(to.nodes)
+        for each in found.sentinels:
+            closing.enter_context(each)
+        return cast("redis.Redis", found.master_for(to.service, db=to.db))
+    return redis.Redis.from_url(url, decode_responses=False)
 
 
 @contextmanager

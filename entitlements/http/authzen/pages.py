@@ -22,7 +22,7 @@ MOST = 1_000
 WAITING = 2_000
 """Customers that a token may carry: more than one step of a walk brings."""
 
-Cursor = Annotated[str, Meta(pattern=r"^[0-9]{1,20}\Z")]
+Cursor = Annotated[str, Meta(pattern=r"^[0-9]{1,23}\Z")]
 
 
 class Place(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -299,7 +299,7 @@ async def test_a_token_goes_on_with_its_own_search_alone(service: Service) -> No
 @pytest.mark.parametrize(
     "changed",
     [
-        {"cursor": str(2**64)},
+        {"cursor": str(2**74)},
         {"cursor": "-1"},
         {"cursor": "1\n"},
         {"cursor": 5},
