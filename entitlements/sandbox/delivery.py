@@ -93,19 +93,22 @@ class Deliveries:
         """Tell whether an endpoint has not answered an event with a 2xx."""
         return any(name == event for name, _ in self.open)
 
-    async def due(self, client: "AsyncClient", now: int) -> int:
-        """Make the tries that are due, one after the other in their order. Returns how many."""
+    async def due(self, client: "AsyncClient", now: int, sent_at: int) -> int:
+        """Make the tries that are due, one after the other in their order. Returns how many.
+
+        `sent_at` is what the signatures say: the time by the clock of whoever checks them.
+        """
         due = [one for one in self._tries if one.due <= now]
         self._tries = [one for one in self._tries if one.due > now]
         for one in due:
-            await self._try(client, one, now)
+            await self._try(client, one, now, sent_at)
         return len(due)
 
-    async def _try(self, client: "AsyncClient", one: Try, now: int) -> None:
+    async def _try(self, client: "AsyncClient", one: Try, now: int, sent_at: int) -> None:
         event, endpoint = self._events.get(one.event), self.endpoints.get(one.endpoint)
         if event is None or endpoint is None or endpoint["status"] != "enabled":
             return
-        if await self._posted(client, endpoint, encoded(event), now):
+        if await self._posted(client, endpoint, encoded(event), sent_at):
             self.open.discard((one.event, one.endpoint))
         elif one.before < len(WAITS):
             self._tries.append(
@@ -113,10 +116,12 @@ class Deliveries:
             )
         self._count(one.event)
 
-    async def _posted(self, client: "AsyncClient", endpoint: Body, body: bytes, now: int) -> bool:
+    async def _posted(
+        self, client: "AsyncClient", endpoint: Body, body: bytes, sent_at: int
+    ) -> bool:
         from httpx2 import HTTPError  # here: slow to import
 
-        headers = signed(body, self._secrets[endpoint["id"]], now)
+        headers = signed(body, self._secrets[endpoint["id"]], sent_at)
         try:
             answer = await client.post(
                 endpoint["url"], content=body, headers=headers, timeout=PATIENCE

@@ -53,5 +53,5 @@ async def _deliver(sandbox: Sandbox) -> None:
     async with AsyncClient(trust_env=False) as client:
         while True:
             sandbox.account.pass_time(sandbox.now())
-            await sandbox.deliveries.due(client, sandbox.now())
+            await sandbox.deliveries.due(client, sandbox.now(), sandbox.outside())
             await asyncio.sleep(LOOK_EVERY)

@@ -29,6 +29,10 @@ class Sandbox:
         """Return the sandbox's time, in Unix seconds."""
         return int(self._clock()) + self._ahead
 
+    def outside(self) -> int:
+        """Return the time where it was not put forward, in Unix seconds: what those see who receive from here."""
+        return int(self._clock())
+
     def advance(self, until: int) -> None:
         """Put the clock forward, and let happen what Stripe does by itself meanwhile."""
         if until < self.now():

@@ -265,6 +265,24 @@ async def until_async(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.asyncio
+async def test_time_that_was_put_forward_is_in_no_signature(world: World) -> None:
+    """Who checks it has another clock, and would take it for one from the future."""
+    receiver = Receiver()
+    app = Starlette(routes=[Route("/hook", receiver.receive, methods=["POST"])])
+    async with listening(app) as address:
+        await world.do(
+            world.stripe.v1.webhook_endpoints.create,
+            {"url": f"{address}/hook", "enabled_events": ["*"]},
+        )
+        await world.advance(40 * DAY)
+        await world.subscribed()
+        await until_async(lambda: receiver.got)
+
+    assert receiver.got[0][1].startswith(f"t={START},")
+    assert json.loads(receiver.got[0][0])["created"] == START + 40 * DAY
+
+
+@pytest.mark.asyncio
 async def test_an_endpoint_is_changed_and_removed(world: World) -> None:
     """A disabled one gets nothing, and its secret was told once."""
     hooks = world.stripe.v1.webhook_endpoints
