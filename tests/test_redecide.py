@@ -18,7 +18,16 @@ from entitlements.model import (
 )
 from entitlements.policy import BUILT_IN, DAY, Policy
 from entitlements.policy_file import parse
-from entitlements.redecide import Difference, Whole, differences, latest, redecided
+from entitlements.redecide import (
+    PAST,
+    Difference,
+    Whole,
+    differences,
+    latest,
+    policy_at,
+    redecided,
+    superseding,
+)
 from entitlements.resolve import entitlement
 from tests.support.histories import MONTH, START, Life, created, point, snapshot, updated
 from tests.support.policies import policies, wide_lives
@@ -206,3 +215,17 @@ def test_it_is_what_absorbing_the_facts_would_have_made(lived: Life, policy: Pol
 
     assert found.record.decisions == held.customer.decisions
     assert found.record.policy == held.customer.policy
+
+
+def test_the_policy_of_any_time_is_known_as_far_back_as_it_is_named() -> None:
+    """Up to an instant the earlier one, from it on the next; before all that are named it is not known."""
+    record = CustomerRecord(version=1, policy="p0")
+    for n in range(1, PAST):
+        record = superseding(record, replace(record, policy=f"p{n}"), START + n)
+    known = [policy_at(record, START + n) for n in (-9, 0, 1, PAST - 2, PAST - 1, PAST)]
+    assert known == ["p0", "p0", "p1", f"p{PAST - 2}", f"p{PAST - 1}", f"p{PAST - 1}"]
+
+    record = superseding(record, replace(record, policy="last"), START + PAST)
+    assert (policy_at(record, START), policy_at(record, START + 1)) == (None, "p1")
+    record = superseding(record, replace(record, policy="one more"), START + PAST + 1)
+    assert len(record.past_policies) == PAST
