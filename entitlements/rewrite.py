@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from entitlements.absorb import Lists, changes, lists
+from entitlements.absorb import Lists, lists
 from entitlements.errors import StoreBusy
+from entitlements.flips import Held, told
 from entitlements.policy import Policy
 from entitlements.redecide import Difference, Whole, differences, latest, redecided
 from entitlements.store.store import Store
@@ -20,8 +21,8 @@ async def rewrite(store: Store, whole: Whole, policy: Policy, now: int) -> Seque
         if whole.record.policy == policy.digest:
             return []
         after, at = redecided(whole, policy), latest(whole, now)
-        told = list(changes(whole.record, after.record, whole.subject, None, at))
-        if await store.rewrite(whole, after, _lists(after, at), told):
+        said = told(Held(whole.record, whole.due), after.record, whole.subject, None, now)
+        if await store.rewrite(whole, after, _lists(after, said.at), said.changes):
             return list(differences(whole, after, at))
         (whole,) = await store.wholes([whole.subject])
     raise StoreBusy(

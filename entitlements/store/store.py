@@ -92,11 +92,15 @@ class Store:
         """Return the records that an event about a subscription is to be absorbed into."""
         p = self.partition(str(subject))
         names = keys.customer(p, subject), keys.subscription(p, subject, subscription)
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.mget(names)
+        pipeline.zscore(keys.shared(p, "due"), str(subject))
         async with reaching():
-            hot, old = await self.redis.mget(names)
+            (hot, old), due = await pipeline.execute()
         return Held(
             _customer.decode(hot) if hot else NOBODY,
             cold.decode(old),
+            _due(due),
         )
 
     async def subscriptions(self, subject: Subject, names: list[str]) -> list[SubscriptionRecord]:
@@ -121,7 +125,9 @@ class Store:
 
     async def _write(self, subject: Subject, write: Write) -> bool:
         p = self.partition(str(subject))
-        return await self.run(self._commit, p, write.keys(p, subject), write.values()) == 1
+        return (
+            await self.run(self._commit, p, write.keys(p, subject), write.values(p, subject)) == 1
+        )
 
     async def keep(self, entry: Entry) -> tuple[Outcome, str]:
         """Keep an event that moves no subscription. Returns the outcome and delivery that are held for its id."""
@@ -215,13 +221,15 @@ class Store:
             p = self.partition(str(subject))
             for name in record.decisions:
                 pipeline.get(keys.subscription(p, subject, name))
+            pipeline.zscore(keys.shared(p, "due"), str(subject))
         async with reaching():
-            colds = iter(await pipeline.execute())
+            found = iter(await pipeline.execute())
         return [
             Whole(
                 subject,
                 record,
-                {n: cold.decode(next(colds)) for n in record.decisions},
+                {n: cold.decode(next(found)) for n in record.decisions},
+                _due(next(found)),
             )
             for subject, record in zip(subjects, records, strict=True)
         ]
@@ -251,6 +259,10 @@ class Store:
     def partition(self, name: str) -> int:
         """Return the partition of a subject or of an event id."""
         return keys.partition(name, self.partitions)
+
+
+def _due(score: float | None) -> int | None:
+    return None if score is None else int(score)
 
 
 async def _refuse_unsafe(redis: Redis, durability: Durability) -> None:
