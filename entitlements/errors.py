@@ -9,6 +9,7 @@ EntitlementsError
 ├── Unauthenticated        no token, or one we do not know
 ├── Forbidden              a token whose scope is too small
 ├── VersionNotReached      the answer that exists is older than the caller's min_version
+├── FeedUnavailable        no more can follow the changes here
 ├── BeyondRetention        asked about an instant that is longer ago than what is kept
 ├── StripeError
 │   ├── StripeUnavailable  cannot be reached, or asks us to wait: try again
@@ -57,6 +58,10 @@ class Forbidden(EntitlementsError):
 
 class VersionNotReached(EntitlementsError):
     """The record held is older than the version that the caller has already seen."""
+
+
+class FeedUnavailable(EntitlementsError):
+    """This process cannot take one more who follows the changes."""
 
 
 class BeyondRetention(EntitlementsError):

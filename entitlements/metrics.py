@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
 from entitlements.model import Outcome
 
@@ -18,6 +18,14 @@ _queries = Counter("entitlements_queries", "Answers given, by what was asked.", 
 _reads = Counter(
     "entitlements_reads", "Reads from Stripe to settle a doubt, by result.", ["result"]
 )
+
+_flips = Histogram(
+    "entitlements_flip_lateness_seconds",
+    "From the instant at which the clock changed an answer to its announcement.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3_600, 86_400),
+)
+_followers = Gauge("entitlements_feed_consumers", "Who follow the changes from this process.")
+_sent = Counter("entitlements_feed_events", "Changes sent to those who follow.")
 
 _by_outcome = {outcome: _webhooks.labels(outcome) for outcome in get_args(Outcome)}
 
@@ -36,6 +44,21 @@ def webhook_refused(error: str) -> None:
 def read(result: str) -> None:
     """Count a read from Stripe: `healed`, `failed` or `given_up`."""
     _reads.labels(result).inc()
+
+
+def flip(lateness: float) -> None:
+    """Count a change by the clock that was announced, so many seconds after its instant."""
+    _flips.observe(lateness)
+
+
+def followers(count: int) -> None:
+    """Note how many follow the changes now."""
+    _followers.set(count)
+
+
+def sent(changes: int) -> None:
+    """Count changes sent to those who follow."""
+    _sent.inc(changes)
 
 
 def answered(call: str, answers: int = 1) -> None:

@@ -1,6 +1,6 @@
-"""What must happen without anybody asking: retention, and reads from Stripe that settle a doubt.
+"""What must happen without anybody asking: telling what the clock changes, retention, and reads that settle a doubt.
 
-Answers never wait for this: whatever the clock changes takes effect at the read.
+Answers never wait for this: whatever the clock changes takes effect at the read. Here it is only told, on time.
 """
 
 import asyncio
@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from entitlements import metrics
 from entitlements.errors import StoreError
+from entitlements.flips import flips
 from entitlements.heal import AT_ONCE, Healer
+from entitlements.store.due import Due, Waiting
 from entitlements.store.store import Store
 
 EVERY = 60.0
@@ -18,6 +21,12 @@ EVERY = 60.0
 
 HEAL_EVERY = 1.0
 """Seconds between looks at what is in doubt."""
+
+LOOK_EVERY = 0.25
+"""Seconds between looks at who is due, at most: there is one at the beginning of each second, when flips are."""
+
+BATCH = 64
+"""Customers whose flips are told side by side."""
 
 log = structlog.get_logger()
 
@@ -33,6 +42,7 @@ async def work(
     log.info("working", heals=healer is not None)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_rounds("retention", lambda: _retain(store, clock), every))
+        tasks.create_task(_rounds("flips", lambda: _tell(Due(store), clock), 0))
         if healer:
             tasks.create_task(_rounds("healing", lambda: _heal(healer), HEAL_EVERY))
 
@@ -58,3 +68,20 @@ async def _heal(healer: Healer) -> None:
     """Read what is due, as long as there may be more."""
     while await healer.heal() == AT_ONCE:
         pass
+
+
+async def _tell(due: Due, clock: Callable[[], float]) -> None:
+    """Wait for the next look, then tell what the clock has changed of everybody who is due."""
+    await asyncio.sleep(min(LOOK_EVERY, 1 - clock() % 1))
+    while waiting := await due.waiting(int(clock()), BATCH):
+        if not any(await asyncio.gather(*(_tell_one(due, one, clock) for one in waiting))):
+            return  # others are at it
+
+
+async def _tell_one(due: Due, one: Waiting, clock: Callable[[], float]) -> bool:
+    found = flips(one.held, one.subject, int(clock()))
+    told = await due.tell(one, found)
+    if told:
+        for change in found.changes:
+            metrics.flip(clock() - change.at)
+    return told

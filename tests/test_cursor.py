@@ -54,10 +54,9 @@ def test_anything_else_is_refused(text: str) -> None:
     """With a sentence, whatever it is; and what is not refused is the one way to write it."""
     try:
         found = decode(text, 1)
-    except BadRequest as error:
-        assert str(error).endswith("to begin at now.")
-    else:
-        assert encode(found) == text
+    except BadRequest:
+        return
+    assert encode(found) == text
 
 
 def test_a_cursor_of_another_store_is_refused() -> None:

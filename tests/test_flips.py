@@ -199,7 +199,7 @@ class Telling(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["sub_a", "sub_b"]), late=st.booleans(), lag=st.integers(0, 2))
     def an_event_comes(self, name: str, lag: int, *, late: bool) -> None:
-        """Take in the next event, in a process whose clock may lag; time has reached what it tells, or the next flip."""
+        """Take in the next event, in a process whose clock may lag: when it happened, or late, at the next flip."""
         if not self.waiting.get(name):
             return
         if late:

@@ -13,6 +13,7 @@ from entitlements.cli.policy import app as policy
 from entitlements.cli.serve import serve
 from entitlements.cli.token import app as token
 from entitlements.cli.trigger import app as trigger
+from entitlements.cli.watch import watch
 from entitlements.cli.worker import worker
 from entitlements.errors import EntitlementsError
 
@@ -28,6 +29,7 @@ app.command()(worker)
 app.command()(dev)
 app.command()(demo)
 app.add_typer(trigger, name="trigger")
+app.command()(watch)
 app.add_typer(policy, name="policy")
 app.add_typer(token, name="token")
 

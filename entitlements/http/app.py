@@ -13,13 +13,14 @@ from starlette.routing import BaseRoute
 
 from entitlements.answers import Answers
 from entitlements.errors import EntitlementsError, StoreError
-from entitlements.http import health, operations, queries, webhooks
+from entitlements.http import changes, health, operations, queries, webhooks
 from entitlements.http.problems import on_crash, on_error, on_http_error
 from entitlements.http.request_id import RequestID
 from entitlements.http.state import Readiness, State
 from entitlements.ingest import Ingest
 from entitlements.policy_load import load
 from entitlements.settings import Settings
+from entitlements.store.feed import Feed
 from entitlements.store.store import Store
 
 POLICY_EVERY = 1.0
@@ -27,7 +28,7 @@ POLICY_EVERY = 1.0
 
 _SURFACES = {
     "webhooks": webhooks.routes,
-    "queries": queries.routes,
+    "queries": [*queries.routes, *changes.routes],
     "operations": operations.routes,
 }
 
@@ -46,26 +47,32 @@ async def open_state(
     async with (
         _open(settings, store_url, "webhooks") as writes,
         _open(settings, store_url, "queries") as reads,
+        _open(settings, store_url, "feed") as streams,
     ):
         policy = await writes.policy(configured)
         if policy != configured:
             log.warning("policy_differs", in_force=policy.digest, configured=configured.digest)
+        feed = Feed(streams, changes.frame)
+        feed.notices.on_alive(lambda alive: alive or log.warning("feed_interrupted"))
         state = State(
             settings=settings,
             clock=clock,
             ingest=Ingest(writes, policy, livemode=settings.livemode),
             answers=Answers(reads, policy),
             store=reads,
-            readiness=Readiness(),
+            feed=feed,
+            readiness=Readiness(feed.end),
             configured=configured,
         )
         following = asyncio.create_task(_follow_policy(state))
+        feeding = asyncio.create_task(feed.run())
         try:
             yield state
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+            for task in (feeding, following):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
 
 def create_app(state: State) -> Starlette:

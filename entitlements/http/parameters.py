@@ -41,6 +41,10 @@ class Parameters:
                 f"{name}={value!r} is not a number. It takes whole Unix seconds or a version."
             ) from error
 
+    def text(self, name: str) -> str | None:
+        """Return a word as it was given, or null if not given."""
+        return self._given.get(name)
+
     def choice(self, name: str, *choices: str) -> str | None:
         """Return one of some words, or null if not given."""
         value = self._given.get(name)

@@ -51,6 +51,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     ),
     errors.Forbidden: Kind("forbidden", "The token's scope is too small", 403),
     errors.VersionNotReached: Kind("version-not-reached", "Not that fresh yet", 412),
+    errors.FeedUnavailable: Kind("feed-unavailable", "Nobody more can follow here", 503, _RETRY),
     errors.BeyondRetention: Kind("beyond-retention", "That is longer ago than what is kept", 410),
     errors.StoreBusy: Kind("store-busy", "Too many writes at once", 503, _RETRY),
     errors.NotDurable: Kind("not-durable", "The write is not confirmed", 503, _RETRY),

@@ -7,18 +7,21 @@ from entitlements.answers import Answers
 from entitlements.ingest import Ingest
 from entitlements.policy import Policy
 from entitlements.settings import Settings
+from entitlements.store.feed import Feed
 from entitlements.store.store import Store
 
 
 class Readiness:
     """Whether to send requests here: true once started and until draining."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_drain: Callable[[], object] = lambda: None) -> None:
         self.draining = False
+        self._on_drain = on_drain
 
     def drain(self) -> None:
-        """Ask to be sent no more."""
+        """Ask to be sent no more, and let go of who would stay."""
         self.draining = True
+        self._on_drain()
 
 
 class State(TypedDict):
@@ -29,6 +32,7 @@ class State(TypedDict):
     ingest: Ingest
     answers: Answers
     store: Store
+    feed: Feed
     readiness: Readiness
     configured: Policy
     """What the environment names. The one in force is recorded in the store, and may be another one."""

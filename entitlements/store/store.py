@@ -157,14 +157,19 @@ class Store:
     async def trim(self, before_ms: int) -> int:
         """Drop what the log and the change feed hold from before an instant. Returns how many entries went.
 
-        A mass of old entries is dropped in whole nodes, so a few may stay a little longer.
+        A mass of old entries is dropped in whole nodes, so a few may stay a little longer. The last old change of each
+        partition stays as well: it shows whoever has read it that nothing was missed (store/streams.py).
         """
         trimmed = 0
         for p in range(self.partitions):
-            for name in ("log", "changes"):
+            log, changes = keys.shared(p, "log"), keys.shared(p, "changes")
+            async with reaching():
+                trimmed += await self.redis.xtrim(log, minid=before_ms, approximate=True)
+                old = await self.redis.xrevrange(changes, f"({before_ms}-0", "-", count=1)
+            if old:
                 async with reaching():
                     trimmed += await self.redis.xtrim(
-                        keys.shared(p, name), minid=before_ms, approximate=True
+                        changes, minid=text(old[0][0]), approximate=True
                     )
         return trimmed
 
