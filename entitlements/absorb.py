@@ -1,10 +1,9 @@
 """One event into what is held of its customer: the new records, the outcome, and what follows from them. Pure."""
 
-from collections.abc import Iterator
-
 from msgspec import Struct
 from msgspec.structs import replace
 
+from entitlements import flips
 from entitlements.compact import compacted
 from entitlements.decide import decide, same
 from entitlements.fold import fold, follows, step
@@ -16,12 +15,11 @@ from entitlements.model import (
     Fact,
     Outcome,
     State,
-    Subject,
     SubscriptionEvent,
     SubscriptionRecord,
 )
 from entitlements.policy import PAUSABLE, Policy
-from entitlements.resolve import entitlement, features, next_change
+from entitlements.resolve import next_change
 
 READ_AFTER = 2
 """Seconds after a second in doubt: by Stripe's clock it must be over when it is read."""
@@ -32,6 +30,8 @@ class Held(Struct, frozen=True):
 
     customer: CustomerRecord
     subscription: SubscriptionRecord
+    due: int | None = None
+    """When an answer of the customer changes by the clock: what has not been told yet begins there."""
 
 
 class Lists(Struct, frozen=True):
@@ -66,7 +66,6 @@ def absorb(held: Held, event: SubscriptionEvent, policy: Policy, now: int) -> Ab
     """Return the records after an event that is not yet held, asked at `now` (Unix seconds)."""
     facts, state = _folded(held.subscription, event.fact, policy)
     decision = decide(state, policy)
-    at = max(now, decision.as_of)  # Stripe's clock may be a little ahead of ours
     outcome = _outcome(held, event, state, decision)
     customer = replace(
         held.customer,
@@ -74,6 +73,8 @@ def absorb(held: Held, event: SubscriptionEvent, policy: Policy, now: int) -> Ab
         policy=policy.digest,
         decisions={**held.customer.decisions, event.subscription: decision},
     )
+    before = flips.Held(held.customer, held.due)
+    said = flips.told(before, customer, event.subject, event.fact.event, now)
     whole = SubscriptionRecord(
         _with_outcome(facts, event.fact, outcome),
         state,
@@ -84,8 +85,8 @@ def absorb(held: Held, event: SubscriptionEvent, policy: Policy, now: int) -> Ab
         outcome=outcome,
         customer=customer,
         subscription=compacted(whole, now - policy.log_retention, policy),
-        changes=tuple(changes(held.customer, customer, event.subject, event.fact.event, at)),
-        lists=lists(customer, decision, state, at),
+        changes=said.changes,
+        lists=lists(customer, decision, state, said.at),
     )
 
 
@@ -122,27 +123,3 @@ def _outcome(held: Held, event: SubscriptionEvent, state: State, decision: Decis
 
 def _with_outcome(facts: tuple[Fact, ...], fact: Fact, outcome: Outcome) -> tuple[Fact, ...]:
     return tuple(replace(f, outcome=outcome) if f.event == fact.event else f for f in facts)
-
-
-def changes(
-    before: CustomerRecord, after: CustomerRecord, subject: Subject, event: str | None, at: int
-) -> Iterator[Change]:
-    """Yield each answer that is another one after a write, at an instant; `event` caused it, or none did."""
-    for feature in sorted({*features(before), *features(after)}):
-        was, now_is = entitlement(before, feature, at), entitlement(after, feature, at)
-        if (was.granted, was.reason, was.quantity) != (
-            now_is.granted,
-            now_is.reason,
-            now_is.quantity,
-        ):
-            yield Change(
-                customer=subject.customer,
-                account=subject.account,
-                feature=feature,
-                granted=now_is.granted,
-                reason=now_is.reason,
-                quantity=now_is.quantity,
-                version=after.version,
-                at=at,
-                event=event,
-            )

@@ -11,6 +11,7 @@ EntitlementsError
 ├── NotFound               what a call is about is not there
 ├── Conflict               it is there, and not in a state that allows the call
 ├── VersionNotReached      the answer that exists is older than the caller's min_version
+├── FeedUnavailable        no more can follow the changes here
 ├── BeyondRetention        asked about an instant that is longer ago than what is kept
 ├── StripeError
 │   ├── StripeUnavailable  cannot be reached, or asks us to wait: try again
@@ -67,6 +68,10 @@ class Conflict(EntitlementsError):
 
 class VersionNotReached(EntitlementsError):
     """The record held is older than the version that the caller has already seen."""
+
+
+class FeedUnavailable(EntitlementsError):
+    """This process cannot take one more who follows the changes."""
 
 
 class BeyondRetention(EntitlementsError):

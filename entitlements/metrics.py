@@ -35,6 +35,14 @@ _lag = Gauge(
     "entitlements_store_replica_lag_seconds", "Of the nearest replica; NaN where there is none."
 )
 
+_flips = Histogram(
+    "entitlements_flip_lateness_seconds",
+    "From the instant at which the clock changed an answer to its announcement.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3_600, 86_400),
+)
+_followers = Gauge("entitlements_feed_consumers", "Who follow the changes from this process.")
+_sent = Counter("entitlements_feed_events", "Changes sent to those who follow.")
+
 _by_outcome = {outcome: _webhooks.labels(outcome) for outcome in get_args(Outcome)}
 
 
@@ -52,6 +60,21 @@ def webhook_refused(error: str) -> None:
 def read(result: str) -> None:
     """Count a read from Stripe: `healed`, `failed` or `given_up`."""
     _reads.labels(result).inc()
+
+
+def flip(lateness: float) -> None:
+    """Count a change by the clock that was announced, so many seconds after its instant."""
+    _flips.observe(lateness)
+
+
+def followers(count: int) -> None:
+    """Note how many follow the changes now."""
+    _followers.set(count)
+
+
+def sent(changes: int) -> None:
+    """Count changes sent to those who follow."""
+    _sent.inc(changes)
 
 
 def answered(call: str, answers: int = 1) -> None:

@@ -27,6 +27,8 @@ class Whole(Struct, frozen=True):
     subject: Subject
     record: CustomerRecord
     subscriptions: Mapping[str, SubscriptionRecord]
+    due: int | None = None
+    """When an answer changes by the clock: what has not been told yet begins there."""
 
 
 class Difference(Struct, frozen=True):

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from entitlements.absorb import Lists, changes, lists
+from entitlements.absorb import Lists, lists
 from entitlements.errors import StoreBusy
+from entitlements.flips import Held, told
 from entitlements.policy import Policy
 from entitlements.redecide import (
     Difference,
@@ -29,9 +30,11 @@ async def rewrite(store: Store, whole: Whole, policy: Policy, now: int) -> Seque
         if whole.record.policy == policy.digest:
             return []
         after, at = redecided(whole, policy), latest(whole, now)
+        after = redecided(whole, policy)
         after = replace(after, record=superseding(whole.record, after.record, now))
-        told = list(changes(whole.record, after.record, whole.subject, None, at))
-        if await store.rewrite(whole, after, _lists(after, at), told):
+        said = told(Held(whole.record, whole.due), after.record, whole.subject, None, now)
+        if await store.rewrite(whole, after, _lists(after, said.at), said.changes):
+            return list(differences(whole, after, said.at))
             return list(differences(whole, after, at))
         (whole,) = await store.wholes([whole.subject])
     raise StoreBusy(

@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 POLICY = "policy policy_file policy_dump policy_words toml_lines reasons"
 LAYERS = (  # the lowest first: a room imports from the lines before its own, and not from its neighbours
     "model errors",
-    f"{POLICY} order fold compact decide redecide resolve history absorb",  # except here
+    f"{POLICY} order fold compact decide redecide resolve history flips absorb cursor",  # except here
     "wire settings_values",
     "verify decode store stripe_api settings policy_load logs metrics sandbox",
     "rewrite cache",
@@ -32,7 +32,18 @@ PURE_DEPTH = 1
 """Rooms down to here are pure: no I/O, no clock, no chance, no logger; and may import each other."""
 
 PURE_IMPORTS = {
-    *("abc", "bisect", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib"),
+    *(
+        "abc",
+        "base64",
+        "binascii",
+        "bisect",
+        "collections",
+        "dataclasses",
+        "difflib",
+        "enum",
+        "functools",
+        "hashlib",
+    ),
     *(
         "heapq",
         "itertools",

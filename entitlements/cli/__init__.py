@@ -15,6 +15,7 @@ from entitlements.cli.quarantine import app as quarantine
 from entitlements.cli.serve import serve
 from entitlements.cli.token import app as token
 from entitlements.cli.trigger import app as trigger
+from entitlements.cli.watch import watch
 from entitlements.cli.worker import worker
 from entitlements.errors import EntitlementsError
 
@@ -30,6 +31,7 @@ app.command()(worker)
 app.command()(dev)
 app.command()(demo)
 app.add_typer(trigger, name="trigger")
+app.command()(watch)
 app.add_typer(policy, name="policy")
 app.add_typer(quarantine, name="quarantine")
 app.command()(export)

@@ -2,7 +2,7 @@
 
 
 def worker() -> None:
-    """Trim the log and the change feed to what is retained, until stopped."""
+    """Announce what the clock changes, and trim the log and the change feed to what is retained, until stopped."""
     import asyncio
     import signal
 

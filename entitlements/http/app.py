@@ -13,7 +13,16 @@ from starlette.routing import BaseRoute
 
 from entitlements.answers import Answers
 from entitlements.errors import EntitlementsError, StoreError
-from entitlements.http import authzen, customers, health, ofrep, operations, queries, webhooks
+from entitlements.http import (
+    authzen,
+    changes,
+    customers,
+    health,
+    ofrep,
+    operations,
+    queries,
+    webhooks,
+)
 from entitlements.http.problems import on_crash, on_error, on_http_error
 from entitlements.http.request_id import RequestID
 from entitlements.http.state import Readiness, State
@@ -21,6 +30,7 @@ from entitlements.http.watch import EVERY, Watch
 from entitlements.ingest import Ingest
 from entitlements.policy_load import load
 from entitlements.settings import Settings
+from entitlements.store.feed import Feed
 from entitlements.store.store import Store
 
 POLICY_EVERY = 1.0
@@ -28,7 +38,13 @@ POLICY_EVERY = 1.0
 
 _SURFACES = {
     "webhooks": webhooks.routes,
-    "queries": [*queries.routes, *customers.routes, *authzen.routes, *ofrep.routes],
+    "queries": [
+        *queries.routes,
+        *customers.routes,
+        *authzen.routes,
+        *ofrep.routes,
+        *changes.routes,
+    ],
     "operations": operations.routes,
 }
 
@@ -53,22 +69,26 @@ async def open_state(
         _open(settings, store_url, "webhooks") as writes,
         _open(settings, store_url, "queries") as reads,
         _open(settings, store_url, "watch") as watched,
+        _open(settings, store_url, "feed") as streams,
     ):
         policy = await writes.policy(configured)
         if policy != configured:
             log.warning("policy_differs", in_force=policy.digest, configured=configured.digest)
+        feed = Feed(streams, changes.frame)
+        feed.notices.on_alive(lambda alive: alive or log.warning("feed_interrupted"))
         state = State(
             settings=settings,
             clock=clock,
             ingest=Ingest(writes, policy, livemode=settings.livemode),
             answers=Answers(reads, policy),
             store=reads,
+            feed=feed,
             watch=Watch(watched, settings.durability),
-            readiness=Readiness(),
+            readiness=Readiness(feed.end),
             configured=configured,
         )
         await state["watch"].look()
-        async with _beside(_follow_policy(state), state["watch"].follow(watch_every)):
+        async with _beside(_follow_policy(state), feed.run(), state["watch"].follow(watch_every)):
             yield state
 
 

@@ -10,6 +10,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """From the connection, or a later request's first byte, to the end of the request's head."""
     body_seconds: float = 10.0
     """From the end of the head to the end of the body."""
+    send_seconds: float = 10.0
+    """For which a client may read too little for more to be sent to it."""
     idle_seconds: int = 5
     """From an answer to the next request's first byte."""
     head_bytes: int = 16 * 1024

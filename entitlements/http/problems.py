@@ -62,6 +62,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.NotFound: Kind("not-found", "There is no such thing here", 404),
     errors.Conflict: Kind("conflict", "It cannot be done as things stand", 409),
     errors.VersionNotReached: Kind("version-not-reached", "Not that fresh yet", 412),
+    errors.FeedUnavailable: Kind("feed-unavailable", "Nobody more can follow here", 503, _RETRY),
     errors.BeyondRetention: Kind("beyond-retention", "That is longer ago than what is kept", 410),
     errors.StoreBusy: Kind("store-busy", "Too many writes at once", 503, _RETRY),
     errors.StoreUnsafe: Kind(

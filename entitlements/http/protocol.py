@@ -38,6 +38,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     _edge: Lingering
     _deadline: Deadline
+    _stalled: Deadline
     _room: int  # bytes that may still come until a head or a part of a body must be there
     _newest: RequestResponseCycle | None = None  # the last whose head has been read
     _answering: RequestResponseCycle | None = None  # the last that the application was given
@@ -51,6 +52,7 @@ class GuardedProtocol(HttpToolsProtocol):
             wire, self.loop, self._unread, limits.linger_seconds, limits.linger_bytes
         )
         self._deadline = Deadline(self.loop, self._on_late)
+        self._stalled = Deadline(self.loop, self._edge.abort)
         self._room = limits.head_bytes
         super().connection_made(self._edge)
         self._expect(None)
@@ -58,10 +60,21 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application. uvicorn tells only the newest request, which may still be queued."""
         self._deadline.cancel()
+        self._stalled.cancel()
         self._edge.lost()
         super().connection_lost(exc)
         if self._answering is not None:
             _disconnect(self._answering)
+
+    def pause_writing(self) -> None:
+        """Give the client its time to read what was sent."""
+        super().pause_writing()
+        self._stalled.set(self.limits.send_seconds)
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        super().resume_writing()
+        self._stalled.lift()
 
     def data_received(self, data: bytes) -> None:
         """Parse. Most requests come whole and in one piece, and then there is nothing to wait for."""

@@ -8,18 +8,21 @@ from entitlements.http.watch import Watch
 from entitlements.ingest import Ingest
 from entitlements.policy import Policy
 from entitlements.settings import Settings
+from entitlements.store.feed import Feed
 from entitlements.store.store import Store
 
 
 class Readiness:
     """Whether to send requests here: true once started and until draining."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_drain: Callable[[], object] = lambda: None) -> None:
         self.draining = False
+        self._on_drain = on_drain
 
     def drain(self) -> None:
-        """Ask to be sent no more."""
+        """Ask to be sent no more, and let go of who would stay."""
         self.draining = True
+        self._on_drain()
 
 
 class State(TypedDict):
@@ -32,6 +35,7 @@ class State(TypedDict):
     store: Store
     watch: Watch
     """Whatever writes does it within `watch.safe()`."""
+    feed: Feed
     readiness: Readiness
     configured: Policy
     """What the environment names. The one in force is recorded in the store, and may be another one."""

@@ -87,7 +87,7 @@ class Service:
             response = self._client.request(method, path, **request)
         except HTTPError as error:
             raise EntitlementsError(_unreachable(self._peer.url, error)) from error
-        return Reply(response.status_code, _object(response.content))
+        return Reply(response.status_code, read_object(response.content))
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def _unreachable(url: str, error: Exception) -> str:
     )
 
 
-def _object(content: bytes) -> Body:
+def read_object(content: bytes) -> Body:
     """Return a JSON object, or anything else as the detail of one."""
     try:
         value = json.loads(content)

@@ -1,20 +1,24 @@
 #!lua
 -- What follows from one event, or from another policy, into one customer's records: all of it, or nothing.
 -- The rules are in Python; this only compares and writes.
--- KEYS: hot record, log, changes, then cold records and lists as the counts below say. All carry one hash tag.
--- ARGV: version expected, hot record,
+-- KEYS: hot record, log, changes, due, then cold records and lists as the counts below say. All carry one hash tag.
+-- ARGV: version expected, due expected (or ""), member of due, channel, what is published there, hot record,
 --       number of cold records, each one's text,
 --       number of marks, each one's score (or "" to take it off its list) and member,
 --       number of log fields and values, these,
 --       changes...
--- Returns 1, or 0 where the version is another one: somebody else wrote, read again.
+-- Returns 1, or 0 where the version is another one, or somebody has told what the clock changed: read again.
 local held = redis.call('GET', KEYS[1])
 local version = held and string.match(held, '^{"version":(%d+)') or '0'
 if version ~= ARGV[1] then
   return 0
 end
-redis.call('SET', KEYS[1], ARGV[2])
-local key, arg = 4, 3
+local due = redis.call('ZSCORE', KEYS[4], ARGV[3])
+if tonumber(due or '') ~= tonumber(ARGV[2]) then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[6])
+local key, arg = 5, 7
 local function count()
   arg = arg + 1
   return tonumber(ARGV[arg - 1])
@@ -38,4 +42,5 @@ end
 for i = arg + fields, #ARGV do
   redis.call('XADD', KEYS[3], '*', 'change', ARGV[i])
 end
+redis.call('PUBLISH', ARGV[4], ARGV[5])
 return 1

@@ -32,6 +32,9 @@ def customer(p: int, subject: Subject) -> str:
     return f"ent:{{{p}}}:c:{subject}"
 
 
+WRITTEN = "ent:written"
+"""Channel: `<partition> <version> <subject>` of each write to a customer's records or changes."""
+
 CUSTOMERS = "ent:{*}:c:*"
 """Matches the hot record of every customer."""
 

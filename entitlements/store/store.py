@@ -8,13 +8,13 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from entitlements.absorb import Absorbed, Held, Lists
-from entitlements.errors import StoreError, StoreUnsafe
+from entitlements.errors import StoreUnsafe
 from entitlements.model import Change, CustomerRecord, Outcome, Subject, SubscriptionRecord
-from entitlements.policy import Policy
 from entitlements.redecide import Whole
 from entitlements.store import cold, keys
 from entitlements.store.client import connect, reaching
 from entitlements.store.entry import Entry, Value
+from entitlements.store.meta import Meta
 from entitlements.store.replica import replicated, run_replicated
 from entitlements.store.replies import script, text
 from entitlements.store.safety import Durability, Server, ask, refuse_unsafe, unsafe
@@ -27,21 +27,19 @@ KEEP_MARK = 35 * 86_400
 BATCH = 500
 """Keys looked through at a time when all customers are walked."""
 
-_encode = msgspec.json.Encoder().encode
 _customer = msgspec.json.Decoder(CustomerRecord)
-_policy = msgspec.json.Decoder(Policy)
 
 NOBODY = CustomerRecord(version=0)
 
 
-class Store:
+class Store(Meta):
     """Everything that knows how decisions are laid out in Redis.
 
     `redis`, `partitions`, `partition` and `run` are for the modules of this room alone.
     """
 
     def __init__(self, redis: Redis, partitions: int, durability: Durability) -> None:
-        self.redis = redis
+        super().__init__(redis)
         self.partitions = partitions
         self._durability = durability
         self._commit = redis.register_script(script("commit"))
@@ -57,7 +55,7 @@ class Store:
         try:
             await refuse_unsafe(redis, durability)
             await _refuse_half(redis)
-            return cls(redis, await _partitions(redis), durability)
+            return cls(redis, await Meta(redis).pin_partitions(), durability)
         except BaseException:
             await redis.aclose()
             raise
@@ -95,9 +93,13 @@ class Store:
         """Return the records that an event about a subscription is to be absorbed into."""
         p = self.partition(str(subject))
         names = keys.customer(p, subject), keys.subscription(p, subject, subscription)
+        pipeline = self.redis.pipeline(transaction=False)
+        for name in names:  # a cluster's pipeline has no MGET
+            pipeline.get(name)
+        pipeline.zscore(keys.shared(p, "due"), str(subject))
         async with reaching():
-            hot, old = await self.redis.mget(names)
-        return _held(hot, old)
+            hot, old, due = await pipeline.execute()
+        return _held(hot, old, due)
 
     async def subscriptions(self, subject: Subject, names: list[str]) -> list[SubscriptionRecord]:
         """Return the cold records of a customer's subscriptions, in the order of their names."""
@@ -121,7 +123,9 @@ class Store:
 
     async def _write(self, subject: Subject, write: Write) -> bool:
         p = self.partition(str(subject))
-        return await self.run(self._commit, p, write.keys(p, subject), write.values()) == 1
+        return (
+            await self.run(self._commit, p, write.keys(p, subject), write.values(p, subject)) == 1
+        )
 
     async def keep(self, entry: Entry) -> tuple[Outcome, str]:
         """Keep an event that moves no subscription. Returns the outcome and delivery that are held for its id."""
@@ -156,67 +160,13 @@ class Store:
         p = self.partition(str(subject))
         names = keys.customer(p, subject), keys.subscription(p, subject, subscription)
         async with reaching():
-            ((hot, old),) = await replicated(self.redis, p, ("MGET", *names))
-        return _held(hot, old)
-
-    async def trim(self, before_ms: int) -> int:
-        """Drop what the log, the change feed and the audit hold from before an instant. Returns how many entries went.
-
-        A mass of old entries is dropped in whole nodes, so a few may stay a little longer.
-        """
-        trimmed = 0
-        for p in range(self.partitions):
-            for name in ("log", "changes", "audit"):
-                async with reaching():
-                    trimmed += await self.redis.xtrim(
-                        keys.shared(p, name), minid=before_ms, approximate=True
-                    )
-        return trimmed
-
-    async def pin_livemode(self, *, livemode: bool) -> bool:
-        """Record the mode of the first verified event; return the mode that is recorded."""
-        async with reaching():
-            await self.redis.hsetnx(keys.META, "livemode", str(livemode).lower())
-            held = await self.redis.hget(keys.META, "livemode")
-        return text(held) == "true"
-
-    async def livemode(self) -> bool | None:
-        """Return the mode that is recorded; null before the first verified event."""
-        async with reaching():
-            held = await self.redis.hget(keys.META, "livemode")
-        return None if held is None else text(held) == "true"
-
-    async def policy(self, default: Policy) -> Policy:
-        """Return the policy in force; where none is recorded yet, record and return `default`."""
-        async with reaching():
-            await self.redis.set(keys.policy(default.digest), _encode(default), nx=True)
-            await self.redis.hsetnx(keys.META, "policy", default.digest)
-        return await self.policy_in_force()
-
-    async def policy_named(self, digest: str) -> Policy:
-        """Return a policy that was in force once. Raises StoreError where it is not held."""
-        async with reaching():
-            raw = await self.redis.get(keys.policy(digest))
-        if raw is None:
-            raise StoreError(
-                f"The store does not hold the policy {digest}. It was not always this one."
+            (hot, old), due = await replicated(
+                self.redis,
+                p,
+                ("MGET", *names),
+                ("ZSCORE", keys.shared(p, "due"), str(subject)),
             )
-        return _policy.decode(raw)
-
-    async def policy_in_force(self) -> Policy:
-        """Return the policy that is recorded. Raises StoreError where none is: the store is not the one it was."""
-        async with reaching():
-            digest = text(await self.redis.hget(keys.META, "policy"))
-            raw = await self.redis.get(keys.policy(digest))
-        if raw is None:
-            raise StoreError("The store names no policy, as if it had been emptied. Start anew.")
-        return _policy.decode(raw)
-
-    async def enforce(self, policy: Policy) -> None:
-        """Put a policy in force: every process decides by it from its next look on."""
-        async with reaching():
-            await self.redis.set(keys.policy(policy.digest), _encode(policy))
-            await self.redis.hset(keys.META, "policy", policy.digest)
+        return _held(hot, old, due)
 
     async def subjects(self) -> AsyncIterator[tuple[float, list[Subject]]]:
         """Yield every customer held, in batches, with the share of the store that has been looked through.
@@ -234,13 +184,15 @@ class Store:
             p = self.partition(str(subject))
             for name in record.decisions:
                 pipeline.get(keys.subscription(p, subject, name))
+            pipeline.zscore(keys.shared(p, "due"), str(subject))
         async with reaching():
-            colds = iter(await pipeline.execute())
+            found = iter(await pipeline.execute())
         return [
             Whole(
                 subject,
                 record,
-                {n: cold.decode(next(colds)) for n in record.decisions},
+                {n: cold.decode(next(found)) for n in record.decisions},
+                _due(next(found)),
             )
             for subject, record in zip(subjects, records, strict=True)
         ]
@@ -267,6 +219,10 @@ class Store:
         return keys.partition(name, self.partitions)
 
 
+def _due(score: float | None) -> int | None:
+    return None if score is None else int(score)
+
+
 async def _refuse_half(redis: Redis) -> None:
     async with reaching():
         half = await redis.exists(keys.IMPORT)
@@ -277,12 +233,5 @@ async def _refuse_half(redis: Redis) -> None:
         )
 
 
-async def _partitions(redis: Redis) -> int:
-    async with reaching():
-        await redis.hsetnx(keys.META, "partitions", str(keys.PARTITIONS))
-        held = await redis.hget(keys.META, "partitions")
-    return int(held or keys.PARTITIONS)
-
-
-def _held(hot: bytes | str | None, old: bytes | str | None) -> Held:
-    return Held(_customer.decode(hot) if hot else NOBODY, cold.decode(old))
+def _held(hot: bytes | str | None, old: bytes | str | None, due: float | None) -> Held:
+    return Held(_customer.decode(hot) if hot else NOBODY, cold.decode(old), _due(due))

@@ -27,6 +27,8 @@ class Write(Struct, frozen=True, kw_only=True):
     """A customer's records as they are to be, if the version is still the one that was read."""
 
     expected: int
+    due: int | None
+    """When the customer was due, by what was read."""
     record: CustomerRecord
     colds: Mapping[str, SubscriptionRecord]
     marks: Sequence[Mark]
@@ -38,18 +40,22 @@ class Write(Struct, frozen=True, kw_only=True):
         """Return the script's KEYS, all in one slot."""
         return [
             keys.customer(p, subject),
-            *(keys.shared(p, name) for name in ("log", "changes")),
+            *(keys.shared(p, name) for name in ("log", "changes", "due")),
             *(keys.subscription(p, subject, name) for name in self.colds),
             *(keys.shared(p, mark.list) for mark in self.marks),
         ]
 
-    def values(self) -> list[Value]:
+    def values(self, p: int, subject: Subject) -> list[Value]:
         """Return the script's ARGV (commit.lua says how they are read)."""
         marks = [
             part for m in self.marks for part in ("" if m.score is None else m.score, m.member)
         ]
         return [
             self.expected,
+            "" if self.due is None else self.due,
+            str(subject),
+            keys.WRITTEN,
+            notice(p, self.record.version, subject),
             _encode(self.record),
             len(self.colds),
             *map(cold.encode, self.colds.values()),
@@ -61,10 +67,16 @@ class Write(Struct, frozen=True, kw_only=True):
         ]
 
 
+def notice(p: int, version: int, subject: Subject) -> str:
+    """Return what is published of a write: `<partition> <version> <subject>`."""
+    return f"{p} {version} {subject}"
+
+
 def of_event(held: Held, absorbed: Absorbed, subject: Subject, entry: Entry) -> Write:
     """Return what one event makes of a customer's records."""
     return Write(
         expected=held.customer.version,
+        due=held.due,
         record=absorbed.customer,
         colds={entry.subscription: absorbed.subscription},
         marks=_marks(subject, {entry.subscription: absorbed.lists}),
@@ -79,6 +91,7 @@ def of_policy(
     """Return what another policy makes of them; a cold record that stays as it is is not written."""
     return Write(
         expected=before.record.version,
+        due=before.due,
         record=after.record,
         colds={n: new for n, new in after.subscriptions.items() if new != before.subscriptions[n]},
         marks=_marks(before.subject, lists),

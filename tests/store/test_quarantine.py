@@ -11,6 +11,7 @@ from entitlements.errors import NotFound
 from entitlements.store import audit, keys, quarantine
 from entitlements.store.audit import Record
 from entitlements.store.quarantine import Place
+from entitlements.store.retention import trim
 from entitlements.store.store import Store
 from tests.support.bodies import encoded, event, subscription
 from tests.support.histories import START
@@ -74,7 +75,7 @@ async def test_trimming_never_drops_what_waits(store: Store) -> None:
     """However old: only a person lets it go. Its line in the log goes as any."""
     for n in range(300):
         await leave(store, BODY, f"evt_{n}")
-    await store.trim((START + 10**9) * 1000)
+    await trim(store, (START + 10**9) * 1000)
     assert await quarantine.count(store) == 300
     waiting, body = await quarantine.one(store, "evt_7")
     assert (waiting.event, body) == ("evt_7", encoded(BODY))
@@ -143,5 +144,5 @@ async def test_the_audit_gives_the_latest_of_all_partitions(store: Store) -> Non
     for record in records:
         await audit.write(store, record)
     assert await audit.latest(store, 5) == records[:-6:-1]
-    await store.trim(10**15)
+    await trim(store, 10**15)
     assert await audit.latest(store, 5) == []

@@ -66,6 +66,8 @@ def settle(url: str, policy: Policy, count: int, *, seed: int = 1, steps: int = 
             p = keys.partition(str(subject), keys.PARTITIONS)
             whole = _lived(subject, policy, rng, steps)
             pipe.set(keys.customer(p, subject), _encode(whole.record))
+            if whole.due is not None:
+                pipe.zadd(keys.shared(p, "due"), {str(subject): whole.due})
             for name, cold in whole.subscriptions.items():
                 pipe.set(keys.subscription(p, subject, name), encode(cold))
         pipe.execute()
@@ -74,12 +76,13 @@ def settle(url: str, policy: Policy, count: int, *, seed: int = 1, steps: int = 
 
 def _lived(subject: Subject, policy: Policy, rng: Random, steps: int) -> Whole:
     """Return a customer as so many events of two subscriptions leave them."""
-    customer, colds = NOBODY, dict[str, SubscriptionRecord]()
+    customer, colds, due = NOBODY, dict[str, SubscriptionRecord](), None
     for told in (e for _ in range(2) for e in _events(subject, rng, steps)):
-        held = Held(customer, colds.get(told.subscription, NOTHING))
+        held = Held(customer, colds.get(told.subscription, NOTHING), due)
         absorbed = absorb(held, told, policy, START)
         customer, colds[told.subscription] = absorbed.customer, absorbed.subscription
-    return Whole(subject, customer, colds)
+        due = absorbed.lists.due
+    return Whole(subject, customer, colds, due)
 
 
 def _events(subject: Subject, rng: Random, steps: int) -> Iterator[SubscriptionEvent]:
