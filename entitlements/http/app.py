@@ -13,7 +13,17 @@ from starlette.routing import BaseRoute
 
 from entitlements.answers import Answers
 from entitlements.errors import EntitlementsError, StoreError
-from entitlements.http import authzen, customers, health, ofrep, operations, queries, webhooks
+from entitlements.http import (
+    authzen,
+    customers,
+    docs,
+    health,
+    ofrep,
+    openapi,
+    operations,
+    queries,
+    webhooks,
+)
 from entitlements.http.problems import on_crash, on_error, on_http_error
 from entitlements.http.request_id import RequestID
 from entitlements.http.state import Readiness, State
@@ -95,7 +105,8 @@ def create_app(state: State) -> Starlette:
 
 def _routes(settings: Settings) -> list[BaseRoute]:
     chosen = (routes for surface, routes in _SURFACES.items() if surface in settings.surfaces)
-    return [*health.routes, *(route for routes in chosen for route in routes)]
+    open_to_all = [*health.routes, *openapi.routes, *docs.routes]
+    return [*open_to_all, *(route for routes in chosen for route in routes)]
 
 
 @asynccontextmanager

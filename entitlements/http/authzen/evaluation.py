@@ -1,26 +1,35 @@
 """AuthZEN's evaluations: one question, or several that share what they do not say themselves."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from entitlements import metrics
-from entitlements.errors import BadRequest, BeyondRetention
+from entitlements.errors import BadRequest, BeyondRetention, StoreUnavailable
 from entitlements.http.asking import Found, one_record, records
-from entitlements.http.authzen.decision import Decision, Decisions, decided, denied, failed
+from entitlements.http.authzen.decision import (
+    Decision,
+    Decisions,
+    Failed,
+    Grounds,
+    decided,
+    denied,
+    failed,
+)
 from entitlements.http.authzen.words import (
     Evaluation,
     Evaluations,
     Part,
+    call,
     decoded,
     foreign,
-    guarded,
     read,
 )
+from entitlements.http.endpoint import routed
 from entitlements.http.parameters import id_of
 from entitlements.http.queries import MAX_CHECKS, UNREADABLE
 from entitlements.http.state import State
@@ -124,7 +133,42 @@ def _up_to(found: Iterable[Decision], *, stop: bool | None) -> Iterator[Decision
             return
 
 
-routes = [
-    Route("/access/v1/evaluation", guarded(evaluation), methods=["POST"]),
-    Route("/access/v1/evaluations", guarded(evaluations), methods=["POST"]),
+_SEVERAL = Annotated[
+    Evaluations,
+    Meta(
+        extra_json_schema={
+            "anyOf": [
+                {"required": ["evaluations"], "properties": {"evaluations": {"minItems": 1}}},
+                {"required": ["subject", "action", "resource"]},
+            ]
+        }
+    ),
 ]
+_EXAMPLE = {
+    "subject": {"type": "customer", "id": "cus_demo"},
+    "action": {"name": "use"},
+    "resource": {"type": "feature", "id": "pro"},
+}
+
+routes = routed(
+    "authzen",
+    call(
+        "evaluation",
+        evaluation,
+        Evaluation,
+        _EXAMPLE,
+        Decision,
+        BeyondRetention,
+        StoreUnavailable,
+        parts=(Grounds, Failed),
+    ),
+    call(
+        "evaluations",
+        evaluations,
+        _SEVERAL,
+        {**_EXAMPLE, "evaluations": [{}, {"resource": {"type": "feature", "id": "seats"}}]},
+        Decisions,
+        StoreUnavailable,
+        parts=(Part, Grounds, Failed),
+    ),
+)
