@@ -123,7 +123,7 @@ async def one_entitlement(request: Request[State]) -> Response:
 async def checks(request: Request[State]) -> Response:
     """Answer up to a thousand questions at once, in their order."""
     Parameters.of(request)
-    raw = await body.read(request)
+    raw = body.paired(await body.read(request))
     try:
         batch = _checks.decode(raw).checks
     except UNREADABLE as error:

@@ -29,7 +29,7 @@ from entitlements.http.authzen.words import (
     foreign,
     read,
 )
-from entitlements.http.endpoint import routed
+from entitlements.http.endpoint import either, routed
 from entitlements.http.parameters import id_of
 from entitlements.http.queries import MAX_CHECKS, UNREADABLE
 from entitlements.http.state import State
@@ -60,7 +60,7 @@ async def evaluation(request: Request[State]) -> Response:
 
 async def evaluations(request: Request[State]) -> Response:
     """Answer several questions in their order, or up to the first denial or permit; without any, the one."""
-    batch, raw = await read(request, _evaluations)
+    batch, raw = await read(request, _evaluations, several=True)
     if not batch.evaluations:
         return await _one(request, decoded(raw, _evaluation))
     if len(batch.evaluations) > MAX_CHECKS:
@@ -133,13 +133,20 @@ def _up_to(found: Iterable[Decision], *, stop: bool | None) -> Iterator[Decision
             return
 
 
+_WHOLE = ("subject", "action", "resource")
 _SEVERAL = Annotated[
     Evaluations,
     Meta(
         extra_json_schema={
             "anyOf": [
-                {"required": ["evaluations"], "properties": {"evaluations": {"minItems": 1}}},
-                {"required": ["subject", "action", "resource"]},
+                {
+                    "required": ["evaluations"],
+                    "properties": {"evaluations": {"type": "array", "minItems": 1}},
+                },
+                {
+                    "required": list(_WHOLE),
+                    "properties": {name: {"type": "object"} for name in _WHOLE},
+                },
             ]
         }
     ),
@@ -167,8 +174,8 @@ routes = routed(
         evaluations,
         _SEVERAL,
         {**_EXAMPLE, "evaluations": [{}, {"resource": {"type": "feature", "id": "seats"}}]},
-        Decisions,
+        Annotated[object, either(Decisions, Decision)],
         StoreUnavailable,
-        parts=(Part, Grounds, Failed),
+        parts=(Part, Decisions, Decision, Grounds, Failed),
     ),
 )

@@ -14,7 +14,7 @@ from entitlements.errors import BadRequest, EntitlementsError
 from entitlements.http import body
 from entitlements.http.auth import Handler
 from entitlements.http.endpoint import Endpoint, each
-from entitlements.http.parameters import ACCOUNT
+from entitlements.http.parameters import ACCOUNT, account_of
 from entitlements.http.queries import MAX_CHECKS, UNREADABLE
 from entitlements.http.request_id import ECHO, HEADER
 from entitlements.http.state import State
@@ -110,14 +110,21 @@ class Page(Struct, frozen=True):
 T = TypeVar("T")
 
 
-async def read(request: Request[State], decoder: msgspec.json.Decoder[T]) -> tuple[T, bytes]:
-    """Return a request's body, decoded and raw. Raises BadRequest for another type of content, or another shape."""
+async def read(
+    request: Request[State], decoder: msgspec.json.Decoder[T], *, several: bool = False
+) -> tuple[T, bytes]:
+    """Return a request's body, decoded and raw; of several questions, so that each can be refused alone.
+
+    Raises BadRequest for another type of content, or another shape.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise BadRequest(
             "Send the request as JSON, with the header Content-Type: application/json."
         )
+    account_of(request)  # here: what is foreign is answered without asking for any record
     raw = await body.read(request)
+    raw = body.paired(raw) if several else raw
     return decoded(raw, decoder), raw
 
 
@@ -145,7 +152,7 @@ def call(  # noqa: PLR0913  what differs between the calls
     handler: Handler,
     body: object,
     example: object,
-    answer: type[Struct],
+    answer: object,
     *refusals: type[EntitlementsError],
     parts: tuple[type[Struct], ...] = (),
 ) -> Endpoint:
