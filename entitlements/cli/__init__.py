@@ -8,6 +8,7 @@ import sys
 import typer
 
 from entitlements.cli.carry import export, import_
+from entitlements.cli.check import check
 from entitlements.cli.demo import demo
 from entitlements.cli.dev import dev
 from entitlements.cli.policy import app as policy
@@ -29,6 +30,7 @@ app.command()(serve)
 app.command()(worker)
 app.command()(dev)
 app.command()(demo)
+app.command()(check)
 app.add_typer(trigger, name="trigger")
 app.add_typer(policy, name="policy")
 app.add_typer(quarantine, name="quarantine")
