@@ -169,6 +169,8 @@ async def test_the_lines_to_paste_work(service: Service) -> None:
     document = (await service.http.get("/openapi.json")).json()
     for path, of_path in document["paths"].items():
         for method, call in of_path.items():
+            if "text/event-stream" in call["responses"]["200"].get("content", {}):
+                continue  # it has no end
             status = {"/webhooks/stripe": 400}.get(path, 404 if "{event}" in path else 200)
             said = await pasted(service, curl(method, path, call))
             assert said.status_code == status, (path, said.text)
