@@ -58,7 +58,7 @@ def document(routes: Iterable[BaseRoute]) -> Document:
     types = [kind for route in served for each in route.endpoints for kind in _types(each)]
     schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=REFERENCE)
     by_type = {id(kind): schema for kind, schema in zip(types, schemas, strict=False)}
-    found = {
+    found: Document = {
         "openapi": "3.1.0",
         "info": {"title": "entitlements", "version": version("entitlements"), "summary": _TITLE},
         "tags": [
@@ -66,7 +66,7 @@ def document(routes: Iterable[BaseRoute]) -> Document:
             for tag, said in TAGS.items()
             if any(route.tag == tag for route in served)
         ],
-        "paths": {_path(route.path): _operations(route, by_type) for route in served},
+        "paths": _paths(served, by_type),
         "components": {
             "schemas": dict(sorted(components.items())),
             "securitySchemes": {
@@ -74,7 +74,8 @@ def document(routes: Iterable[BaseRoute]) -> Document:
             },
         },
     }
-    return _portable(found)  # type: ignore[no-any-return]  # an object stays an object
+    portable: Document = _portable(found)
+    return portable
 
 
 def _types(endpoint: Endpoint) -> Iterator[Any]:
@@ -91,12 +92,13 @@ def _media(content: Content) -> Mapping[str, Any]:
     return content if isinstance(content, Mapping) else {"application/json": content}
 
 
-def _path(path: str) -> str:
-    return _IN_PATH.sub(r"{\1}", path)
-
-
-def _operations(route: Described, schemas: Schemas) -> Document:
-    return {one.method.lower(): _operation(one, route.tag, schemas) for one in route.endpoints}
+def _paths(served: Iterable[Described], schemas: Schemas) -> Document:
+    found: Document = {}
+    for route in served:
+        of_path = found.setdefault(_IN_PATH.sub(r"{\1}", route.path), {})
+        for one in route.endpoints:
+            of_path[one.method.lower()] = _operation(one, route.tag, schemas)
+    return found
 
 
 def _operation(endpoint: Endpoint, tag: str, schemas: Schemas) -> Document:
