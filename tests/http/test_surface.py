@@ -39,12 +39,13 @@ def peer(short_path: Path) -> Iterator[Peer]:
 
 
 def fill(peer: Peer) -> None:
-    """Deliver what there is to ask about."""
-    odd = [event(PLAIN | {"items": None}, id=f"evt_odd_{n}") for n in range(8)]
-    other = subscription(id="sub_2", customer="cus_2", status="past_due")
-    paused = update(PLAIN, PLAIN | pausing("void"))
+    """Deliver what there is to ask about, all of it of a minute ago: the process goes by the clock of the machine."""
+    since = int(time.time()) - 60
+    odd = [event(PLAIN | {"items": None}, id=f"evt_odd_{n}", created=since) for n in range(8)]
+    other = event(subscription(id="sub_2", customer="cus_2"), id="evt_3", created=since)
+    paused = update(PLAIN, PLAIN | pausing("void"), created=since + 1)
     with connect(peer) as service:
-        for one in (event(PLAIN), paused, event(other, id="evt_3"), *odd):
+        for one in (event(PLAIN, created=since), paused, other, *odd):
             assert service.deliver(one, int(time.time())).ok
 
 
