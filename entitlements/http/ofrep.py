@@ -229,7 +229,7 @@ def _call(
 
 
 routes = routed(
-    "openfeature",
+    "OpenFeature",
     _call("", all_flags, {200: Flags, 304: None}, IF_NONE_MATCH),
     _call("/{key:path}", one_flag, {200: Flag}),
 )

@@ -30,8 +30,8 @@ Document = dict[str, Any]
 TAGS: Mapping[str, str] = {
     "webhooks": "What Stripe posts. The signature is the proof; no token is needed.",
     "queries": "What product services ask: may this customer use this feature?",
-    "authzen": "The same answers for policy enforcement points: OpenID AuthZEN, Authorization API 1.0.",
-    "openfeature": "The same answers for applications with feature flags: OpenFeature Remote Evaluation Protocol.",
+    "AuthZEN": "The same answers for policy enforcement points: OpenID AuthZEN, Authorization API 1.0.",
+    "OpenFeature": "The same answers for applications with feature flags: OpenFeature Remote Evaluation Protocol.",
     "operations": "For people on call.",
     "health": "How the process is, and this description. No token is needed.",
 }

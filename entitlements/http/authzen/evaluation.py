@@ -158,7 +158,7 @@ _EXAMPLE = {
 }
 
 routes = routed(
-    "authzen",
+    "AuthZEN",
     call(
         "evaluation",
         evaluation,

@@ -53,7 +53,7 @@ def base_of(hosts: list[str]) -> str:
 
 
 routes = routed(
-    "authzen",
+    "AuthZEN",
     Endpoint(
         method="GET",
         path="/.well-known/authzen-configuration",

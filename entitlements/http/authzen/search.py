@@ -149,7 +149,7 @@ _SUBJECT = {"type": CUSTOMER, "id": "cus_demo"}
 _RESOURCE = {"type": FEATURE, "id": "pro"}
 
 routes = routed(
-    "authzen",
+    "AuthZEN",
     call(
         "search/subject",
         search_subject,

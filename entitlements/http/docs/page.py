@@ -66,7 +66,7 @@ def _contents(document: Document) -> Iterator[str]:
 
 def _section(tag: Document, document: Document) -> str:
     calls = [_call(method, path, call) for method, path, call in _calls(document, tag["name"])]
-    head = f"<h2>{escape(tag['name'].capitalize())}</h2><p>{prose(tag['description'])}</p>"
+    head = f"<h2>{escape(tag['name'][:1].upper() + tag['name'][1:])}</h2><p>{prose(tag['description'])}</p>"
     return f"<section>{head}{''.join(calls)}</section>"
 
 
