@@ -12,7 +12,6 @@ from entitlements.redecide import (
     Difference,
     Whole,
     differences,
-    latest,
     redecided,
     superseding,
 )
@@ -29,13 +28,11 @@ async def rewrite(store: Store, whole: Whole, policy: Policy, now: int) -> Seque
     for _ in range(ATTEMPTS):
         if whole.record.policy == policy.digest:
             return []
-        after, at = redecided(whole, policy), latest(whole, now)
         after = redecided(whole, policy)
         after = replace(after, record=superseding(whole.record, after.record, now))
         said = told(Held(whole.record, whole.due), after.record, whole.subject, None, now)
         if await store.rewrite(whole, after, _lists(after, said.at), said.changes):
             return list(differences(whole, after, said.at))
-            return list(differences(whole, after, at))
         (whole,) = await store.wholes([whole.subject])
     raise StoreBusy(
         f"Other writers won every attempt at {whole.subject}. Try again: it goes on where it was."

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from entitlements.cli.carry import export, import_
+from entitlements.cli.check import check
 from entitlements.cli.demo import demo
 from entitlements.cli.dev import dev
 from entitlements.cli.policy import app as policy
@@ -30,6 +31,7 @@ app.command()(serve)
 app.command()(worker)
 app.command()(dev)
 app.command()(demo)
+app.command()(check)
 app.add_typer(trigger, name="trigger")
 app.command()(watch)
 app.add_typer(policy, name="policy")

@@ -17,8 +17,10 @@ from entitlements.http import (
     authzen,
     changes,
     customers,
+    docs,
     health,
     ofrep,
+    openapi,
     operations,
     queries,
     webhooks,
@@ -115,7 +117,8 @@ def create_app(state: State) -> Starlette:
 
 def _routes(settings: Settings) -> list[BaseRoute]:
     chosen = (routes for surface, routes in _SURFACES.items() if surface in settings.surfaces)
-    return [*health.routes, *(route for routes in chosen for route in routes)]
+    open_to_all = [*health.routes, *openapi.routes, *docs.routes]
+    return [*open_to_all, *(route for routes in chosen for route in routes)]
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from entitlements.http.state import State
 from entitlements.settings import Token
 
 Scope = Literal["read", "operate"]
-Endpoint = Callable[[Request[State]], Awaitable[Response]]
+Handler = Callable[[Request[State]], Awaitable[Response]]
 
 
 def authenticate(header: str | None, tokens: Sequence[Token], scope: Scope) -> Token:
@@ -40,15 +40,15 @@ def authenticate(header: str | None, tokens: Sequence[Token], scope: Scope) -> T
     return caller
 
 
-def needs(scope: Scope, endpoint: Endpoint) -> Endpoint:
-    """Return an endpoint that answers only callers of a scope, and names them in the log."""
+def needs(scope: Scope, handler: Handler) -> Handler:
+    """Return a handler that answers only callers of a scope, and names them in the log."""
 
-    @wraps(endpoint)
+    @wraps(handler)
     async def guarded(request: Request[State]) -> Response:
         header = request.headers.get("authorization")
         caller = authenticate(header, request.state["settings"].tokens, scope)
         structlog.contextvars.bind_contextvars(caller=caller.name)
-        return await endpoint(request)
+        return await handler(request)
 
     return guarded
 

@@ -3,6 +3,8 @@
 Starlette's own limit answers in plain text; ours is a problem document like every other error.
 """
 
+import re
+
 from starlette.requests import ClientDisconnect, Request
 
 from entitlements.errors import BadRequest, BodyTooLarge
@@ -29,6 +31,28 @@ async def read(request: Request[State], limit: int = LIMIT) -> bytes:
     except ClientDisconnect as error:
         raise BadRequest("The sender went away before the whole body had come.") from error
     return bytes(body)
+
+
+def paired(raw: bytes) -> bytes:
+    r"""Return JSON with NUL in the place of each half of a surrogate pair, as in `"\ud800"`.
+
+    RFC 8259 8.2 leaves it open what becomes of them, and msgspec refuses the whole. As NUL, which no id may hold, the
+    one of many that has it can be refused alone.
+    """
+    return _ESCAPED.sub(_without_half, raw) if _SURROGATE.search(raw) else raw
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPED = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
+    rb"|u[dD](?P<half>[89a-fA-F][0-9a-fA-F]{2})"
+    rb"|.)",
+    re.DOTALL,
+)
+
+
+def _without_half(escaped: re.Match[bytes]) -> bytes:
+    return rb"\u0000" if escaped["half"] else escaped[0]
 
 
 def _too_large(limit: int) -> BodyTooLarge:

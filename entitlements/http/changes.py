@@ -12,14 +12,13 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from entitlements import cursor, metrics
 from entitlements.cursor import Cursor
-from entitlements.errors import StoreError
-from entitlements.http.auth import needs
-from entitlements.http.parameters import Parameters, account_of
+from entitlements.errors import FeedUnavailable, StoreError, StoreUnavailable
+from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of
 from entitlements.http.state import State
 from entitlements.model import Change
 from entitlements.store.feed import Feed, Follower
@@ -33,7 +32,25 @@ TRUNCATED = (
     "log_retention), or were lost with a failed store. Ask for the entitlements anew; the feed goes on from here."
 )
 
+CURSOR = Parameter(
+    "cursor", str, "The id of the last event that was read: the feed goes on after it."
+)
+LAST_EVENT_ID = Parameter(
+    "Last-Event-ID",
+    str,
+    "The same, as browsers send it by themselves; it goes before cursor.",
+    "header",
+)
+
 _encode = msgspec.json.Encoder().encode
+
+
+class Frame(Struct, frozen=True):
+    """An event of the feed: its name is change, heartbeat or truncated, its id a cursor, its data JSON."""
+
+    event: str
+    id: str
+    data: str
 
 
 class Told(Struct, frozen=True, tag_field="object", tag="change"):
@@ -72,9 +89,9 @@ def _event(name: str, at: Cursor, data: bytes) -> bytes:
 
 async def changes(request: Request[State]) -> Response:
     """Follow the changes of an account's customers: from now on, or from a cursor."""
-    asked = Parameters.of(request, "cursor")
+    asked = Parameters.of(request, CURSOR)
     feed, account = request.state["feed"], account_of(request)
-    word = request.headers.get("last-event-id") or asked.text("cursor")
+    word = request.headers.get("last-event-id") or asked.text(CURSOR.name)
     since = cursor.decode(word, feed.streams.partitions) if word else None
     feed.join()
     metrics.followers(feed.followers)
@@ -187,4 +204,15 @@ async def _first_of(*tasks: "asyncio.Task[None]") -> None:
         task.result()
 
 
-routes = [Route("/v1/changes", needs("read", changes))]
+routes = routed(
+    "queries",
+    Endpoint(
+        method="GET",
+        path="/v1/changes",
+        handler=changes,
+        scope="read",
+        parameters=(CURSOR, LAST_EVENT_ID, ACCOUNT),
+        answers={200: {"text/event-stream": Frame}},
+        refusals=(FeedUnavailable, StoreUnavailable),
+    ),
+)

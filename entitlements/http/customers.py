@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from entitlements import metrics
 from entitlements.decide import since
-from entitlements.http.auth import needs
-from entitlements.http.parameters import Parameters, subject_of
-from entitlements.http.queries import asked_about, cached
+from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.parameters import ACCOUNT, IF_NONE_MATCH, Parameters, subject_of
+from entitlements.http.queries import ASKED, REFUSALS, asked_about, cached
 from entitlements.http.state import State
 from entitlements.model import (
     SILENCE,
@@ -67,7 +66,7 @@ class Customer(Struct, frozen=True, tag_field="object", tag="customer"):
 
 async def one_customer(request: Request[State]) -> Response:
     """Tell all of one customer. One that nothing was ever heard of is empty, with version 0; never a 404."""
-    asked, subject = Parameters.of(request, "at", "known_at", "min_version"), subject_of(request)
+    asked, subject = Parameters.of(request, *ASKED), subject_of(request)
     record, at = await asked_about(request, asked, subject)
     states = await request.state["answers"].states(subject, record, at, asked.number("known_at"))
     found = Customer(
@@ -108,4 +107,15 @@ def _stretches(said: Timeline) -> list[Stretch]:
     ]
 
 
-routes = [Route("/v1/customers/{customer}", needs("read", one_customer))]
+routes = routed(
+    "queries",
+    Endpoint(
+        method="GET",
+        path="/v1/customers/{customer}",
+        handler=one_customer,
+        scope="read",
+        parameters=(*ASKED, ACCOUNT, IF_NONE_MATCH),
+        answers={200: Customer, 304: None},
+        refusals=REFUSALS,
+    ),
+)

@@ -1,20 +1,63 @@
 """How the process is: for load balancers, orchestrators and Prometheus. No token."""
 
 import math
+from typing import Literal
 
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from entitlements import metrics
 from entitlements.errors import StoreError
+from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.state import State
 from entitlements.store import quarantine
+from entitlements.store.safety import Durability
+
+
+class Alive(Struct, frozen=True):
+    """The process runs."""
+
+    status: Literal["ok"] = "ok"
+
+
+class StoreHealth(Struct, frozen=True, kw_only=True):
+    """How the store is, as far as it can be asked. `durable` is null where the server could not or would not tell."""
+
+    reachable: bool
+    durability: Durability | UnsetType = UNSET
+    durable: bool | None = None
+    lag: int | UnsetType | None = UNSET
+    unsafe: list[str] | UnsetType = UNSET
+    remarks: list[str] | UnsetType = UNSET
+
+
+class PolicyHealth(Struct, frozen=True):
+    """Digests: of the policy that decides, and of the one that the environment names."""
+
+    in_force: str
+    configured: str
+
+
+class QuarantineHealth(Struct, frozen=True):
+    """How many events wait for a person; null where the store could not be asked."""
+
+    waiting: int | None
+
+
+class Health(Struct, frozen=True):
+    """Whether to send requests here, and how things are."""
+
+    status: Literal["ready", "draining"]
+    store: StoreHealth
+    policy: PolicyHealth
+    quarantine: QuarantineHealth
 
 
 async def healthz(_: Request[State]) -> Response:
     """Say that the process runs."""
-    return JSONResponse({"status": "ok"})
+    return _answer(Alive())
 
 
 async def readyz(request: Request[State]) -> Response:
@@ -25,18 +68,17 @@ async def readyz(request: Request[State]) -> Response:
     draining = request.state["readiness"].draining
     try:
         waiting: int | None = await quarantine.count(request.state["store"])
-        store = {"reachable": True, **request.state["watch"].told()}
+        store = msgspec.convert({"reachable": True, **request.state["watch"].told()}, StoreHealth)
     except StoreError:  # without its words, which name the store's address
-        store, waiting = {"reachable": False, "durable": None}, None
+        store, waiting = StoreHealth(reachable=False), None
     in_force, configured = request.state["ingest"].policy, request.state["configured"]
-    policy = {"in_force": in_force.digest, "configured": configured.digest}
-    said = {
-        "status": "draining" if draining else "ready",
-        "store": store,
-        "policy": policy,
-        "quarantine": {"waiting": waiting},
-    }
-    return JSONResponse(said, 503 if draining else 200)
+    said = Health(
+        status="draining" if draining else "ready",
+        store=store,
+        policy=PolicyHealth(in_force.digest, configured.digest),
+        quarantine=QuarantineHealth(waiting),
+    )
+    return _answer(said, 503 if draining else 200)
 
 
 async def exposition(request: Request[State]) -> Response:
@@ -48,4 +90,25 @@ async def exposition(request: Request[State]) -> Response:
     return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
 
-routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposition)]
+def _answer(said: Struct, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(said), status, media_type="application/json")
+
+
+routes = routed(
+    "health",
+    Endpoint(method="GET", path="/healthz", handler=healthz, answers={200: Alive}, refusals=()),
+    Endpoint(
+        method="GET",
+        path="/readyz",
+        handler=readyz,
+        answers={200: Health, 503: Health},
+        refusals=(),
+    ),
+    Endpoint(
+        method="GET",
+        path="/metrics",
+        handler=exposition,
+        answers={200: {"text/plain": str}},
+        refusals=(),
+    ),
+)

@@ -4,6 +4,7 @@ https://github.com/open-feature/protocol/blob/main/service/openapi.yaml (0.3.0).
 """
 
 import hashlib
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Literal
 
@@ -11,19 +12,27 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from entitlements import metrics
-from entitlements.errors import BadRequest
+from entitlements.errors import BadRequest, BeyondRetention, StoreUnavailable
 from entitlements.http import body
 from entitlements.http.asking import one_record
-from entitlements.http.auth import Endpoint, needs
-from entitlements.http.parameters import account_of, id_of, path_id
+from entitlements.http.auth import Handler
+from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.parameters import (
+    ACCOUNT,
+    IF_NONE_MATCH,
+    Parameter,
+    account_of,
+    id_of,
+    path_id,
+)
 from entitlements.http.problems import Problem, telling
 from entitlements.http.queries import UNREADABLE, listed
 from entitlements.http.state import State
 from entitlements.model import CustomerRecord, Entitlement, Subject
 from entitlements.resolve import entitlement, entitlements, next_change
+from entitlements.wire import Id
 
 Code = Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL"]
 
@@ -53,6 +62,26 @@ class Flags(Struct, frozen=True):
     metadata: dict[str, str | int]
 
 
+class Told(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What an error says in this protocol. There is no code where the fault is ours."""
+
+    key: str | None = None
+    error_code: Code | None = None
+    error_details: str | None = None
+
+
+class Target(Struct, frozen=True, rename="camel"):
+    """Whom a request is about. Whatever else its context has decides nothing here."""
+
+    targeting_key: Id
+
+
+class Question(Struct, frozen=True):
+    """What a request asks."""
+
+    context: Target
+
+
 class _Asked(Struct, frozen=True):
     context: Raw = Raw(b"null")
 
@@ -61,6 +90,7 @@ class _Context(Struct, frozen=True):
     targetingKey: str | None = None  # noqa: N815  the protocol's name
 
 
+_question = msgspec.json.Decoder(Question)
 _asked = msgspec.json.Decoder(_Asked)
 _context = msgspec.json.Decoder(_Context | None)
 _encode = msgspec.json.Encoder().encode
@@ -93,8 +123,16 @@ async def all_flags(request: Request[State]) -> Response:
 
 
 async def _customer(request: Request[State]) -> str:
-    """Return whom a request is about. Whatever else its context has decides nothing here."""
+    """Return whom a request is about."""
     raw = await body.read(request)
+    try:
+        return _question.decode(raw).context.targeting_key
+    except UNREADABLE:
+        return _lenient(raw)
+
+
+def _lenient(raw: bytes) -> str:
+    """Read a body step by step, to say what is wrong with it. Raises UnusableContext."""
     try:
         raw_context = _asked.decode(raw).context
     except UNREADABLE as error:
@@ -154,21 +192,44 @@ def _etag(subject: Subject, record: CustomerRecord, at: int) -> str:
 
 
 def _failure(request: Request, error: Exception, problem: Problem) -> dict[str, object]:
-    """Return what the protocol's errors have: there is no code where the fault is ours. It leaves 401 and 403 open."""
+    """Return what the protocol's errors have. It leaves 401 and 403 open."""
+    found: dict[str, object] = msgspec.to_builtins(_told(request, error, problem))
+    return found
+
+
+def _told(request: Request, error: Exception, problem: Problem) -> Told:
     if problem.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return {}
+        return Told()
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return {"errorDetails": problem.detail}
+        return Told(error_details=problem.detail)
     code = error.code if isinstance(error, UnusableContext) else "GENERAL"
-    named = {"key": key} if (key := request.path_params.get("key")) else {}
-    return {**named, "errorCode": code, "errorDetails": problem.detail}
+    return Told(request.path_params.get("key") or None, code, problem.detail)
 
 
-def _guarded(endpoint: Endpoint) -> Endpoint:
-    return telling(_failure, needs("read", endpoint))
+def _telling(handler: Handler) -> Handler:
+    return telling(_failure, handler)
 
 
-routes = [
-    Route("/ofrep/v1/evaluate/flags", _guarded(all_flags), methods=["POST"]),
-    Route("/ofrep/v1/evaluate/flags/{key:path}", _guarded(one_flag), methods=["POST"]),
-]
+def _call(
+    path: str, handler: Handler, answers: Mapping[int, object], *parameters: Parameter
+) -> Endpoint:
+    return Endpoint(
+        method="POST",
+        path=f"/ofrep/v1/evaluate/flags{path}",
+        handler=handler,
+        scope="read",
+        parameters=(ACCOUNT, *parameters),
+        body=Question,
+        example={"context": {"targetingKey": "cus_demo"}},
+        answers=answers,
+        refusals=(BeyondRetention, StoreUnavailable),
+        members=Told,
+        around=_telling,
+    )
+
+
+routes = routed(
+    "OpenFeature",
+    _call("", all_flags, {200: Flags, 304: None}, IF_NONE_MATCH),
+    _call("/{key:path}", one_flag, {200: Flag}),
+)

@@ -8,12 +8,11 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from entitlements import policy_file
-from entitlements.errors import BadRequest
+from entitlements.errors import BadRequest, PolicyError, StoreUnavailable
 from entitlements.http import body, quarantine
-from entitlements.http.auth import needs
+from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.state import State
 from entitlements.policy import Policy
 from entitlements.preview import COLUMNS, Tally, preview, row
@@ -79,6 +78,18 @@ def _lines(rows: Iterable[tuple[object, ...]]) -> str:
 
 
 routes = [
-    Route("/ops/v1/policy/preview", needs("operate", preview_policy), methods=["POST"]),
+    *routed(
+        "operations",
+        Endpoint(
+            method="POST",
+            path="/ops/v1/policy/preview",
+            handler=preview_policy,
+            scope="operate",
+            body={"application/toml": str},
+            example='[status]\npast_due = "revoke"\n',
+            answers={200: {"application/json": PolicyPreview, "text/csv": str}},
+            refusals=(PolicyError, StoreUnavailable),
+        ),
+    ),
     *quarantine.routes,
 ]

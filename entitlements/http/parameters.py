@@ -1,15 +1,49 @@
 """What a request asks, read strictly: a misspelt parameter is an error, not a silent default."""
 
+import re
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 
 from entitlements.errors import BadRequest
 from entitlements.http.state import State
 from entitlements.model import Subject
 from entitlements.wire import Id, Seconds
+
+_DIGITS = re.compile(r"[0-9]{1,19}")
+
+
+class Parameter(Struct, frozen=True):
+    """A parameter that a call takes: its name, what it can be, and what it means."""
+
+    name: str
+    type: object
+    says: str
+    place: Literal["query", "header"] = "query"
+    required: bool = False
+
+
+AT = Parameter(
+    "at", Seconds, "The instant that is asked about, past or future; without it the present."
+)
+KNOWN_AT = Parameter(
+    "known_at",
+    Seconds,
+    "Leaves out what had not been received by then, and judges by the policy that held then.",
+)
+MIN_VERSION = Parameter(
+    "min_version", Seconds, "A version already seen: no older answer is given, rather a 412."
+)
+ACCOUNT = Parameter(
+    "Stripe-Account", Id, "The connected account whose customers are meant.", "header"
+)
+IF_NONE_MATCH = Parameter(
+    "If-None-Match", str, "The ETag of an answer that is held: 304 while it holds.", "header"
+)
 
 
 class Parameters:
@@ -19,8 +53,9 @@ class Parameters:
         self._given = given
 
     @classmethod
-    def of(cls, request: Request[State], *allowed: str) -> Self:
+    def of(cls, request: Request[State], *taken: Parameter | str) -> Self:
         """Read a request's parameters. Raises BadRequest for one that the call does not take, or takes once."""
+        allowed = [one if isinstance(one, str) else one.name for one in taken]
         given = request.query_params.multi_items()
         for name, _ in given:
             if name not in allowed:
@@ -34,12 +69,12 @@ class Parameters:
         value = self._given.get(name)
         if value is None:
             return None
+        if not _DIGITS.fullmatch(value):
+            raise _no_number(name, value)
         try:
-            return msgspec.convert(value, Seconds, strict=False)
+            return msgspec.convert(int(value), Seconds)
         except msgspec.ValidationError as error:
-            raise BadRequest(
-                f"{name}={value!r} is not a number. It takes whole Unix seconds or a version."
-            ) from error
+            raise _no_number(name, value) from error
 
     def text(self, name: str) -> str | None:
         """Return what is given as it is, or null."""
@@ -84,6 +119,12 @@ def id_of(value: str, name: str) -> str:
         ) from error
 
 
-def _nearest(name: str, allowed: tuple[str, ...]) -> str:
+def _no_number(name: str, value: str) -> BadRequest:
+    return BadRequest(
+        f"{name}={value!r} is not a number. It takes whole Unix seconds or a version."
+    )
+
+
+def _nearest(name: str, allowed: Sequence[str]) -> str:
     near = get_close_matches(name, allowed, 1)
     return f" Did you mean {near[0]!r}?" if near else f" It takes: {', '.join(allowed) or 'none'}."

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from entitlements import errors
 from entitlements.errors import EntitlementsError
-from entitlements.http.auth import Endpoint
+from entitlements.http.auth import Handler
 from entitlements.http.request_id import HEADER, request_id
 from entitlements.http.state import State
 
@@ -88,9 +88,14 @@ _BY_STATUS = {
 
 
 def kind_of(error: Exception) -> Kind:
+    """Return the kind of an error."""
+    return kind_named(type(error))
+
+
+def kind_named(error: type[Exception]) -> Kind:
     """Return the kind of the nearest class in an error's ancestry."""
     return next(
-        (KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), KINDS[errors.EntitlementsError]
+        (KINDS[cls] for cls in error.__mro__ if cls in KINDS), KINDS[errors.EntitlementsError]
     )
 
 
@@ -134,13 +139,13 @@ async def on_crash(request: Request, error: Exception) -> Response:
     return respond(problem, {HEADER: name}, _more(request, error, problem))
 
 
-def telling(members: Members, endpoint: Endpoint) -> Endpoint:
-    """Return an endpoint whose problem documents, a refused token and a crash among them, have more members."""
+def telling(members: Members, handler: Handler) -> Handler:
+    """Return a handler whose problem documents, a refused token and a crash among them, have more members."""
 
-    @wraps(endpoint)
+    @wraps(handler)
     async def told(request: Request[State]) -> Response:
         request.scope[_MEMBERS] = members
-        return await endpoint(request)
+        return await handler(request)
 
     return told
 

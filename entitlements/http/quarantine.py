@@ -6,17 +6,18 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from entitlements import quarantine
-from entitlements.errors import BadRequest, NotFound
+from entitlements.errors import BadRequest, Conflict, NotFound, StoreError, StoreUnavailable
 from entitlements.http import body
-from entitlements.http.auth import authenticate, needs
-from entitlements.http.parameters import Parameters, path_id
+from entitlements.http.auth import authenticate
+from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.parameters import Parameter, Parameters, path_id
 from entitlements.http.state import State
 from entitlements.quarantine import Deed, Settled
 from entitlements.store import quarantine as waiting_room
 from entitlements.store.quarantine import Place, Waiting
+from entitlements.wire import Id
 
 PATH = "/ops/v1/quarantine"
 DEFAULT, MOST = 10, 100
@@ -24,6 +25,13 @@ DEFAULT, MOST = 10, 100
 
 REASON = 1_000
 """Characters."""
+
+LIMIT = Parameter(
+    "limit", Annotated[int, Meta(ge=1, le=MOST)], f"Entries of a page; {DEFAULT} without it."
+)
+STARTING_AFTER = Parameter(
+    "starting_after", Id, "The id of the entry behind which the page begins."
+)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -71,7 +79,7 @@ class Given(Struct, forbid_unknown_fields=True):
 
 async def listing(request: Request[State]) -> Response:
     """List what waits: `limit` (up to 100), from behind `starting_after` on."""
-    parameters = Parameters.of(request, "limit", "starting_after")
+    parameters = Parameters.of(request, LIMIT, STARTING_AFTER)
     limit = parameters.number("limit")
     limit = DEFAULT if limit is None else limit
     if not 1 <= limit <= MOST:
@@ -147,9 +155,44 @@ def _answer(value: Struct) -> Response:
     )
 
 
-routes = [
-    Route(PATH, needs("operate", listing), methods=["GET"]),
-    Route(f"{PATH}/{{event}}", needs("operate", show), methods=["GET"]),
-    Route(f"{PATH}/{{event}}/retry", needs("operate", retry), methods=["POST"]),
-    Route(f"{PATH}/{{event}}/discard", needs("operate", discard), methods=["POST"]),
-]
+_EXAMPLE = {"reason": "understood since the last release"}
+
+routes = routed(
+    "operations",
+    Endpoint(
+        method="GET",
+        path=PATH,
+        handler=listing,
+        scope="operate",
+        parameters=(LIMIT, STARTING_AFTER),
+        answers={200: Listing},
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{PATH}/{{event}}",
+        handler=show,
+        scope="operate",
+        answers={200: Shown},
+        refusals=(NotFound, StoreUnavailable),
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{PATH}/{{event}}/retry",
+        handler=retry,
+        scope="operate",
+        body=Given,
+        example=_EXAMPLE,
+        answers={200: Settled},
+        refusals=(NotFound, Conflict, StoreError),
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{PATH}/{{event}}/discard",
+        handler=discard,
+        scope="operate",
+        body=Given,
+        example=_EXAMPLE,
+        answers={200: Discarded},
+        refusals=(NotFound, StoreError),
+    ),
+)

@@ -1,17 +1,30 @@
 """May this customer use this feature? The calls of product services."""
 
+from collections.abc import Sequence
+from typing import Annotated, Literal, get_args
+
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from entitlements import metrics
-from entitlements.errors import BadRequest, BeyondRetention
+from entitlements.errors import BadRequest, BeyondRetention, StoreUnavailable, VersionNotReached
 from entitlements.http import body
 from entitlements.http.asking import Found, records
-from entitlements.http.auth import needs
-from entitlements.http.parameters import Parameters, newest_of, path_id, subject_of
+from entitlements.http.endpoint import Endpoint, each, either, routed
+from entitlements.http.parameters import (
+    ACCOUNT,
+    AT,
+    IF_NONE_MATCH,
+    KNOWN_AT,
+    MIN_VERSION,
+    Parameter,
+    Parameters,
+    newest_of,
+    path_id,
+    subject_of,
+)
 from entitlements.http.problems import Problem, problem_of
 from entitlements.http.state import State
 from entitlements.model import CustomerRecord, Entitlement, Subject
@@ -21,6 +34,15 @@ from entitlements.wire import Id, Seconds
 MAX_CHECKS = 1_000
 MAX_AGE = 5
 """Seconds for which a caller may keep an answer that has no earlier end."""
+
+ASKED = (AT, KNOWN_AT, MIN_VERSION)
+"""The parameters of every question about one customer."""
+
+Include = Literal["denied"]
+INCLUDE = Parameter("include", Include, "Adds what is denied to what is granted.")
+
+REFUSALS = (VersionNotReached, BeyondRetention, StoreUnavailable)
+"""Why a question that can be read may have no answer."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading JSON raises: not JSON or of another shape, not UTF-8, nested too deeply."""
@@ -52,13 +74,16 @@ class Check(Struct, frozen=True, forbid_unknown_fields=True):
 class Checks(Struct, frozen=True, forbid_unknown_fields=True):
     """A batch of questions, each read by itself so that a bad one fails alone."""
 
-    checks: list[msgspec.Raw]
+    checks: Annotated[
+        list[Annotated[msgspec.Raw, each(Check, "Any other: a problem stands in its place.")]],
+        Meta(extra_json_schema={"maxItems": MAX_CHECKS}),
+    ]
 
 
 class CheckList(Struct, frozen=True, tag_field="object", tag="list"):
     """The answers to a batch, in the order of its questions."""
 
-    data: list[Entitlement | Problem]
+    data: Sequence[Annotated[object, either(Entitlement, Problem)]]
 
 
 _checks = msgspec.json.Decoder(Checks)
@@ -67,9 +92,9 @@ _check = msgspec.json.Decoder(Check)
 
 async def list_entitlements(request: Request[State]) -> Response:
     """Answer for all of a customer's features: the granted ones, or with `include=denied` every one."""
-    asked = Parameters.of(request, "at", "known_at", "include", "min_version")
+    asked = Parameters.of(request, *ASKED, INCLUDE)
     subject = subject_of(request)
-    denied = asked.choice("include", "denied") is not None
+    denied = asked.choice("include", *get_args(Include)) is not None
     record, at = await asked_about(request, asked, subject)
     found = EntitlementList(
         data=[e for e in entitlements(record, at) if denied or e.granted],
@@ -87,7 +112,7 @@ async def list_entitlements(request: Request[State]) -> Response:
 
 async def one_entitlement(request: Request[State]) -> Response:
     """Answer for one feature. What is not known is denied, with its reason; never a 404."""
-    asked = Parameters.of(request, "at", "known_at", "min_version")
+    asked = Parameters.of(request, *ASKED)
     subject, feature = subject_of(request), path_id(request, "feature")
     record, at = await asked_about(request, asked, subject)
     found = entitlement(record, feature, at)
@@ -98,7 +123,7 @@ async def one_entitlement(request: Request[State]) -> Response:
 async def checks(request: Request[State]) -> Response:
     """Answer up to a thousand questions at once, in their order."""
     Parameters.of(request)
-    raw = await body.read(request)
+    raw = body.paired(await body.read(request))
     try:
         batch = _checks.decode(raw).checks
     except UNREADABLE as error:
@@ -179,8 +204,37 @@ def listed(header: str) -> set[str]:
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
-routes = [
-    Route("/v1/customers/{customer}/entitlements", needs("read", list_entitlements)),
-    Route("/v1/customers/{customer}/entitlements/{feature}", needs("read", one_entitlement)),
-    Route("/v1/checks", needs("read", checks), methods=["POST"]),
-]
+_CACHED = (*ASKED, ACCOUNT, IF_NONE_MATCH)
+
+routes = routed(
+    "queries",
+    Endpoint(
+        method="GET",
+        path="/v1/customers/{customer}/entitlements",
+        handler=list_entitlements,
+        scope="read",
+        parameters=(INCLUDE, *_CACHED),
+        answers={200: EntitlementList, 304: None},
+        refusals=REFUSALS,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/customers/{customer}/entitlements/{feature}",
+        handler=one_entitlement,
+        scope="read",
+        parameters=_CACHED,
+        answers={200: Entitlement, 304: None},
+        refusals=REFUSALS,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/checks",
+        handler=checks,
+        scope="read",
+        parameters=(ACCOUNT,),
+        body=Checks,
+        example={"checks": [{"customer": "cus_demo", "feature": "pro"}]},
+        answers={200: CheckList},
+        parts=(Check, Entitlement, Problem),
+    ),
+)

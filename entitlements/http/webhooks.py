@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from typing import Annotated
 
 import msgspec
 import structlog
+from msgspec import Meta, Raw
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from entitlements import metrics
 from entitlements.errors import (
@@ -18,6 +19,8 @@ from entitlements.errors import (
     StoreUnavailable,
 )
 from entitlements.http import body
+from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.parameters import Parameter
 from entitlements.http.problems import refused
 from entitlements.http.state import State
 from entitlements.ingest import Receipt
@@ -25,6 +28,17 @@ from entitlements.verify import verify
 
 PATIENCE = 0.9
 """Seconds in which a delivery is stored or refused, so that Stripe never has to wait for a store that hangs."""
+
+SIGNATURE = Parameter(
+    "Stripe-Signature",
+    str,
+    "`t=<Unix seconds>,v1=<hex>`: the HMAC-SHA256 of `<t>.<body>` with the endpoint's signing secret.",
+    "header",
+    required=True,
+)
+Event = Annotated[
+    Raw, Meta(description="An event as Stripe sends it: https://docs.stripe.com/api/events/object")
+]
 
 log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
@@ -63,4 +77,15 @@ async def _take(request: Request[State]) -> Receipt:
         raise StoreUnavailable("The store did not answer in time. Send the event again.") from error
 
 
-routes = [Route("/webhooks/stripe", receive, methods=["POST"])]
+routes = routed(
+    "webhooks",
+    Endpoint(
+        method="POST",
+        path="/webhooks/stripe",
+        handler=receive,
+        parameters=(SIGNATURE,),
+        body=Event,
+        answers={200: Receipt},
+        refusals=(SignatureInvalid, StoreError),
+    ),
+)

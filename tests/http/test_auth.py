@@ -90,6 +90,7 @@ async def test_every_call_is_a_401_without_a_known_token(
 @pytest.mark.asyncio
 async def test_a_token_opens_what_its_scope_covers(service: Service) -> None:
     """Reading is for both scopes, operating for one; a refusal says which scope is needed."""
+    service.state["feed"].end()  # else who follows the changes is answered for ever
     for method, address in calls(service.app):
         read = await service.http.request(method, address, headers=bearer(READ))
         operate = await service.http.request(method, address, headers=bearer(OPERATE))

@@ -27,7 +27,7 @@ FIRST = event(PLAIN)
 MOVES = update(PLAIN, PLAIN | {"status": "unpaid"})
 IGNORED = event({}, "invoice.paid", id="evt_5")
 OFTEN = 0.05
-STATES = {"store_unreachable", "store_unsafe", "store_remarks"}
+STATES = {"store_unreachable", "store_unsafe", "store_remarks", "feed_interrupted"}
 RECOVERY = 10.0
 """Seconds within which it is all well again: for the slowest of servers on the busiest of machines."""
 

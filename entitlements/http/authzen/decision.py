@@ -1,9 +1,12 @@
 """AuthZEN's decisions: yes or no, with our reason and times in their context."""
 
+from typing import Annotated
+
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from entitlements.errors import BadRequest, BeyondRetention
+from entitlements.http.endpoint import either
 from entitlements.http.problems import problem_of
 from entitlements.model import CustomerRecord, Then
 from entitlements.reasons import REASONS
@@ -50,7 +53,7 @@ class Decision(Struct, frozen=True):
     """The answer to one question."""
 
     decision: bool
-    context: Grounds | Failed
+    context: Annotated[object, either(Grounds, Failed)]
 
 
 class Decisions(Struct, frozen=True):

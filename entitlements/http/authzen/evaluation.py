@@ -1,26 +1,35 @@
 """AuthZEN's evaluations: one question, or several that share what they do not say themselves."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from entitlements import metrics
-from entitlements.errors import BadRequest, BeyondRetention
+from entitlements.errors import BadRequest, BeyondRetention, StoreUnavailable
 from entitlements.http.asking import Found, one_record, records
-from entitlements.http.authzen.decision import Decision, Decisions, decided, denied, failed
+from entitlements.http.authzen.decision import (
+    Decision,
+    Decisions,
+    Failed,
+    Grounds,
+    decided,
+    denied,
+    failed,
+)
 from entitlements.http.authzen.words import (
     Evaluation,
     Evaluations,
     Part,
+    call,
     decoded,
     foreign,
-    guarded,
     read,
 )
+from entitlements.http.endpoint import either, routed
 from entitlements.http.parameters import id_of
 from entitlements.http.queries import MAX_CHECKS, UNREADABLE
 from entitlements.http.state import State
@@ -51,7 +60,7 @@ async def evaluation(request: Request[State]) -> Response:
 
 async def evaluations(request: Request[State]) -> Response:
     """Answer several questions in their order, or up to the first denial or permit; without any, the one."""
-    batch, raw = await read(request, _evaluations)
+    batch, raw = await read(request, _evaluations, several=True)
     if not batch.evaluations:
         return await _one(request, decoded(raw, _evaluation))
     if len(batch.evaluations) > MAX_CHECKS:
@@ -124,7 +133,49 @@ def _up_to(found: Iterable[Decision], *, stop: bool | None) -> Iterator[Decision
             return
 
 
-routes = [
-    Route("/access/v1/evaluation", guarded(evaluation), methods=["POST"]),
-    Route("/access/v1/evaluations", guarded(evaluations), methods=["POST"]),
+_WHOLE = ("subject", "action", "resource")
+_SEVERAL = Annotated[
+    Evaluations,
+    Meta(
+        extra_json_schema={
+            "anyOf": [
+                {
+                    "required": ["evaluations"],
+                    "properties": {"evaluations": {"type": "array", "minItems": 1}},
+                },
+                {
+                    "required": list(_WHOLE),
+                    "properties": {name: {"type": "object"} for name in _WHOLE},
+                },
+            ]
+        }
+    ),
 ]
+_EXAMPLE = {
+    "subject": {"type": "customer", "id": "cus_demo"},
+    "action": {"name": "use"},
+    "resource": {"type": "feature", "id": "pro"},
+}
+
+routes = routed(
+    "AuthZEN",
+    call(
+        "evaluation",
+        evaluation,
+        Evaluation,
+        _EXAMPLE,
+        Decision,
+        BeyondRetention,
+        StoreUnavailable,
+        parts=(Grounds, Failed),
+    ),
+    call(
+        "evaluations",
+        evaluations,
+        _SEVERAL,
+        {**_EXAMPLE, "evaluations": [{}, {"resource": {"type": "feature", "id": "seats"}}]},
+        Annotated[object, either(Decisions, Decision)],
+        StoreUnavailable,
+        parts=(Part, Decisions, Decision, Grounds, Failed),
+    ),
+)

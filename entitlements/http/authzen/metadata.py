@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from entitlements.errors import BadRequest
+from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.state import State
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?"
@@ -52,4 +52,13 @@ def base_of(hosts: list[str]) -> str:
     return f"{scheme}://{found[0]}"
 
 
-routes = [Route("/.well-known/authzen-configuration", configuration)]
+routes = routed(
+    "AuthZEN",
+    Endpoint(
+        method="GET",
+        path="/.well-known/authzen-configuration",
+        handler=configuration,
+        answers={200: Metadata},
+        refusals=(BadRequest,),
+    ),
+)

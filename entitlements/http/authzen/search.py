@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from entitlements import metrics
+from entitlements.errors import BeyondRetention, StoreUnavailable
 from entitlements.http.asking import one_record
 from entitlements.http.authzen.pages import Place, place_of, token_of
 from entitlements.http.authzen.walk import permitted
@@ -26,10 +26,11 @@ from entitlements.http.authzen.words import (
     Entity,
     Kind,
     Page,
+    call,
     foreign,
-    guarded,
     read,
 )
+from entitlements.http.endpoint import routed
 from entitlements.http.parameters import id_of
 from entitlements.http.state import State
 from entitlements.resolve import entitlement, entitlements
@@ -144,8 +145,35 @@ def _said(results: list[dict[str, str]], following: Place | None) -> Response:
     return Response(_encode(Results(page, results)), media_type="application/json")
 
 
-routes = [
-    Route("/access/v1/search/subject", guarded(search_subject), methods=["POST"]),
-    Route("/access/v1/search/resource", guarded(search_resource), methods=["POST"]),
-    Route("/access/v1/search/action", guarded(search_action), methods=["POST"]),
-]
+_SUBJECT = {"type": CUSTOMER, "id": "cus_demo"}
+_RESOURCE = {"type": FEATURE, "id": "pro"}
+
+routes = routed(
+    "AuthZEN",
+    call(
+        "search/subject",
+        search_subject,
+        SubjectSearch,
+        {"subject": {"type": CUSTOMER}, "action": {"name": USE}, "resource": _RESOURCE},
+        Results,
+        StoreUnavailable,
+    ),
+    call(
+        "search/resource",
+        search_resource,
+        ResourceSearch,
+        {"subject": _SUBJECT, "action": {"name": USE}, "resource": {"type": FEATURE}},
+        Results,
+        BeyondRetention,
+        StoreUnavailable,
+    ),
+    call(
+        "search/action",
+        search_action,
+        ActionSearch,
+        {"subject": _SUBJECT, "resource": _RESOURCE},
+        Results,
+        BeyondRetention,
+        StoreUnavailable,
+    ),
+)

@@ -10,10 +10,12 @@ from msgspec import Meta, Raw, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from entitlements.errors import BadRequest
+from entitlements.errors import BadRequest, EntitlementsError
 from entitlements.http import body
-from entitlements.http.auth import Endpoint, needs
-from entitlements.http.queries import UNREADABLE
+from entitlements.http.auth import Handler
+from entitlements.http.endpoint import Endpoint, each
+from entitlements.http.parameters import ACCOUNT, account_of
+from entitlements.http.queries import MAX_CHECKS, UNREADABLE
 from entitlements.http.request_id import ECHO, HEADER
 from entitlements.http.state import State
 from entitlements.wire import Seconds
@@ -87,7 +89,13 @@ class Options(Struct, frozen=True):
 class Evaluations(Part, frozen=True):
     """Several questions, each read by itself so that a bad one fails alone, and what they share."""
 
-    evaluations: list[Raw] | None = None
+    evaluations: (
+        Annotated[
+            list[Annotated[Raw, each(Part, "Any other: its decision is no, and says why.")]],
+            Meta(extra_json_schema={"maxItems": MAX_CHECKS}),
+        ]
+        | None
+    ) = None
     options: Options | None = None
 
 
@@ -102,14 +110,21 @@ class Page(Struct, frozen=True):
 T = TypeVar("T")
 
 
-async def read(request: Request[State], decoder: msgspec.json.Decoder[T]) -> tuple[T, bytes]:
-    """Return a request's body, decoded and raw. Raises BadRequest for another type of content, or another shape."""
+async def read(
+    request: Request[State], decoder: msgspec.json.Decoder[T], *, several: bool = False
+) -> tuple[T, bytes]:
+    """Return a request's body, decoded and raw; of several questions, so that each can be refused alone.
+
+    Raises BadRequest for another type of content, or another shape.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise BadRequest(
             "Send the request as JSON, with the header Content-Type: application/json."
         )
+    account_of(request)  # here: what is foreign is answered without asking for any record
     raw = await body.read(request)
+    raw = body.paired(raw) if several else raw
     return decoded(raw, decoder), raw
 
 
@@ -132,13 +147,35 @@ def foreign(subject: str, action: str, resource: str) -> tuple[str, str] | None:
     return None
 
 
-def guarded(endpoint: Endpoint) -> Endpoint:
-    """Return an endpoint for known callers: any X-Request-ID is sent back as it came."""
-    answered = needs("read", endpoint)
+def call(  # noqa: PLR0913  what differs between the calls
+    path: str,
+    handler: Handler,
+    body: object,
+    example: object,
+    answer: object,
+    *refusals: type[EntitlementsError],
+    parts: tuple[type[Struct], ...] = (),
+) -> Endpoint:
+    """Return the endpoint of a call at this door: for known callers, whose X-Request-ID is sent back as it came."""
+    return Endpoint(
+        method="POST",
+        path=f"/access/v1/{path}",
+        handler=handler,
+        scope="read",
+        parameters=(ACCOUNT,),
+        body=body,
+        example=example,
+        answers={200: answer},
+        refusals=refusals,
+        parts=parts,
+        around=_echoing,
+    )
 
+
+def _echoing(handler: Handler) -> Handler:
     async def echoing(request: Request[State]) -> Response:
         if given := request.headers.get(HEADER):
             request.scope[ECHO] = given
-        return await answered(request)
+        return await handler(request)
 
     return echoing

@@ -3,6 +3,7 @@
 https://github.com/openid/authzen/blob/main/certification/authorization-api-1_0-scenario.md
 """
 
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -282,6 +283,29 @@ async def test_a_bad_one_fails_alone(service: Service) -> None:
         assert one["context"].keys() == {"error"}
         assert one["context"]["error"]["status"] == 400
         assert one["context"]["error"]["message"]
+
+
+@pytest.mark.asyncio
+async def test_half_of_a_surrogate_pair_fails_alone(service: Service) -> None:
+    """JSON that is no text, in one of several questions: the others are answered."""
+    whole, half = json.dumps(question()), json.dumps(question("HALF"))
+    half = half.replace("HALF", r"\ud800")
+    said = await service.http.post(
+        MANY,
+        content=f'{{"evaluations":[{whole},{half},{whole}]}}',
+        headers=bearer(READ) | {"Content-Type": "application/json"},
+    )
+    assert decisions(said) == [True, False, True]
+    assert said.json()["evaluations"][1]["context"]["error"]["status"] == 400
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_account_is_refused_whatever_is_asked(service: Service) -> None:
+    """Also where the question is about nothing that is held here."""
+    foreign = question(subject={"type": "robot", "id": "r"})
+    for path in (ONE, MANY, "/access/v1/search/subject"):
+        said = await post(service, path, foreign, stripe_account="a b")
+        assert (said.status_code, "Stripe-Account" in said.text) == (400, True)
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,79 @@
+"""Everything that the service says it serves, called as it says and otherwise: a real process on a real store."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from entitlements.sandbox.peer import Peer, connect
+from tests.support.bodies import SECRET, event, pausing, subscription, update
+from tests.support.command import environment, running, serving
+from tests.support.service import OPERATE
+
+TOP = Path(__file__).parents[2]
+SEED = "1"
+PLAIN = subscription()
+
+
+@pytest.fixture
+def peer(short_path: Path) -> Iterator[Peer]:
+    """Give a service with two customers and some events in the quarantine."""
+    env = environment(
+        ENTITLEMENTS_WEBHOOK_SECRETS=SECRET,
+        ENTITLEMENTS_TOKENS=f"tests:operate:{hashlib.sha256(OPERATE.encode()).hexdigest()}",
+        ENTITLEMENTS_LOG_FORMAT="json",
+        PORT="0",
+    )
+    with running("serve", home=short_path, env=env) as service:
+        found = serving(service, OPERATE)
+        fill(found)
+        yield found
+
+
+def fill(peer: Peer) -> None:
+    """Deliver what there is to ask about, all of it of a minute ago: the process goes by the clock of the machine."""
+    since = int(time.time()) - 60
+    odd = [event(PLAIN | {"items": None}, id=f"evt_odd_{n}", created=since) for n in range(8)]
+    other = event(subscription(id="sub_2", customer="cus_2"), id="evt_3", created=since)
+    paused = update(PLAIN, PLAIN | pausing("void"), created=since + 1)
+    with connect(peer) as service:
+        for one in (event(PLAIN, created=since), paused, other, *odd):
+            assert service.deliver(one, int(time.time())).ok
+
+
+def test_every_call_keeps_what_its_description_says(peer: Peer, tmp_path: Path) -> None:
+    """Whatever fits the document is answered as it says, whatever does not is refused, and nothing is a crash."""
+    config, schema = TOP / "tests" / "support" / "surface.toml", tmp_path / "openapi.json"
+    schema.write_bytes(httpx2.get(f"{peer.url}/openapi.json").content)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(config)),
+            *("run", str(schema), "--url", peer.url, "--seed", SEED, "--no-color"),
+            *("--header", f"Authorization: Bearer {OPERATE}"),
+        ],
+        env=os.environ | {"PYTHONPATH": str(TOP), "PYTHONWARNINGS": "ignore"},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
+    counts = re.findall(r"(?:Selected|Tested): (\S+)", done.stdout)
+    count = str(calls(schema))
+    assert counts == [f"{count}/{count}", count], done.stdout
+
+
+def calls(schema: Path) -> int:
+    """Return how many calls a document describes."""
+    paths = json.loads(schema.read_bytes())["paths"]
+    return sum(len(operations) for operations in paths.values())
