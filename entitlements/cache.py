@@ -60,9 +60,9 @@ class Cache:
         self._hears = alive
 
     def written(self, subject: Subject, version: int) -> None:
-        """Take note that a customer's record was written."""
+        """Take note that a customer's record was written. In a store that was emptied versions begin again."""
         held = self._held.get(subject)
-        if held is not None and held.record.version < version:
+        if held is not None and held.record.version != version:
             del self._held[subject]
         for read in self._reads:
             if subject in read:

@@ -15,6 +15,12 @@ _seconds = Histogram(
     "entitlements_webhook_seconds", "From the request to the receipt.", buckets=_BUCKETS
 )
 _queries = Counter("entitlements_queries", "Answers given, by what was asked.", ["call"])
+_requests = Counter(
+    "entitlements_requests", "Requests with a bearer token, by its name.", ["caller"]
+)
+_strangers = Counter(
+    "entitlements_requests_refused", "Requests whose bearer token did not do, by error.", ["error"]
+)
 _quarantined = Gauge("entitlements_quarantined", "Events that wait in the quarantine.")
 
 _reads = Counter(
@@ -80,6 +86,16 @@ def sent(changes: int) -> None:
 def answered(call: str, answers: int = 1) -> None:
     """Count answers given, by the call that asked: `list`, `one`, `checks`, or one of `authzen_…` and `ofrep_…`."""
     _queries.labels(call).inc(answers)
+
+
+def request(caller: str) -> None:
+    """Count a request of a caller, who is known by the name of a token in the settings."""
+    _requests.labels(caller).inc()
+
+
+def stranger(error: str) -> None:
+    """Count a request without a token that would do, by the class of its error."""
+    _strangers.labels(error).inc()
 
 
 def commit_conflict() -> None:

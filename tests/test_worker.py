@@ -4,7 +4,7 @@ import asyncio
 import io
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.support import stores
 from tests.support.bodies import event
 from tests.support.command import environment, refusal, run, running
 from tests.support.quarantined import leave
-from tests.support.servers import client, frozen, until
+from tests.support.servers import client, eventually, frozen
 
 LOGS = [keys.shared(0, "log"), keys.shared(63, "log"), keys.shared(7, "changes")]
 OLD, NEW = 300, 5
@@ -56,11 +56,6 @@ async def working(url: str, now: int) -> AsyncGenerator[None]:
         with suppress(asyncio.CancelledError):
             await task
         await store.close()
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Poll a condition while the loop goes on; fail when it has not come true in time."""
-    await asyncio.to_thread(until, condition)
 
 
 @pytest.mark.asyncio

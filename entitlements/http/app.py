@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from entitlements.answers import Answers
+from entitlements.cache import Cache
 from entitlements.errors import EntitlementsError, StoreError
 from entitlements.http import (
     authzen,
@@ -33,6 +34,7 @@ from entitlements.ingest import Ingest
 from entitlements.policy_load import load
 from entitlements.settings import Settings
 from entitlements.store.feed import Feed
+from entitlements.store.notices import Notices
 from entitlements.store.store import Store
 
 POLICY_EVERY = 1.0
@@ -78,11 +80,12 @@ async def open_state(
             log.warning("policy_differs", in_force=policy.digest, configured=configured.digest)
         feed = Feed(streams, changes.frame)
         feed.notices.on_alive(lambda alive: alive or log.warning("feed_interrupted"))
+        cache = _informed(Cache(reads), feed.notices, (writes, reads))
         state = State(
             settings=settings,
             clock=clock,
             ingest=Ingest(writes, policy, livemode=settings.livemode),
-            answers=Answers(reads, policy),
+            answers=Answers(reads, policy, cache),
             store=reads,
             feed=feed,
             watch=Watch(watched, settings.durability),
@@ -129,6 +132,15 @@ async def _open(settings: Settings, url: str, name: str) -> AsyncGenerator[Store
         yield store
     finally:
         await store.close()
+
+
+def _informed(cache: Cache, notices: Notices, stores: Iterable[Store]) -> Cache:
+    """Let a cache hear of what this process writes before the writer is answered, and of what others write soon."""
+    for store in stores:
+        store.on_written(cache.written)
+    notices.on_written(lambda notice: cache.written(notice.subject, notice.version))
+    notices.on_alive(lambda alive: cache.hears(alive=alive))
+    return cache
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from entitlements import metrics
 from entitlements.errors import Forbidden, Unauthenticated
 from entitlements.http.state import State
 from entitlements.settings import Token
@@ -41,12 +42,17 @@ def authenticate(header: str | None, tokens: Sequence[Token], scope: Scope) -> T
 
 
 def needs(scope: Scope, handler: Handler) -> Handler:
-    """Return a handler that answers only callers of a scope, and names them in the log."""
+    """Return a handler that answers only callers of a scope, and names them in the log and in the metrics."""
 
     @wraps(handler)
     async def guarded(request: Request[State]) -> Response:
         header = request.headers.get("authorization")
-        caller = authenticate(header, request.state["settings"].tokens, scope)
+        try:
+            caller = authenticate(header, request.state["settings"].tokens, scope)
+        except (Unauthenticated, Forbidden) as error:
+            metrics.stranger(type(error).__name__)
+            raise
+        metrics.request(caller.name)
         structlog.contextvars.bind_contextvars(caller=caller.name)
         return await handler(request)
 

@@ -42,6 +42,7 @@ class Store(Meta):
         super().__init__(redis)
         self.partitions = partitions
         self._durability = durability
+        self._on_written: list[Callable[[Subject, int], object]] = []
         self._commit = redis.register_script(script("commit"))
         self._keep = redis.register_script(script("keep"))
 
@@ -121,11 +122,17 @@ class Store(Meta):
         """Write a customer's records decided anew, if nobody wrote since `before` was read. No event, no log entry."""
         return await self._write(before.subject, of_policy(before, after, lists, changes))
 
+    def on_written(self, tell: Callable[[Subject, int], object]) -> None:
+        """Let something be told of every write through this store, and the version written, before its writer is."""
+        self._on_written.append(tell)
+
     async def _write(self, subject: Subject, write: Write) -> bool:
         p = self.partition(str(subject))
-        return (
-            await self.run(self._commit, p, write.keys(p, subject), write.values(p, subject)) == 1
-        )
+        done = await self.run(self._commit, p, write.keys(p, subject), write.values(p, subject))
+        if done == 1:
+            for tell in self._on_written:
+                tell(subject, write.record.version)
+        return done == 1
 
     async def keep(self, entry: Entry) -> tuple[Outcome, str]:
         """Keep an event that moves no subscription. Returns the outcome and delivery that are held for its id."""

@@ -16,7 +16,7 @@ from entitlements.errors import Forbidden, Unauthenticated
 from entitlements.http.auth import Scope, authenticate
 from entitlements.settings import Token
 from tests.support.bodies import event, subscription
-from tests.support.service import OPERATE, READ, Service, bearer, serving
+from tests.support.service import OPERATE, READ, Service, bearer, counted, serving
 
 OPEN = (
     *("/webhooks/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"),
@@ -129,6 +129,23 @@ async def test_the_log_names_the_caller(store_url: str, log_lines: io.StringIO) 
         await service.ask("/v1/customers/cus_1/entitlements")
     (line,) = [json.loads(line) for line in log_lines.getvalue().splitlines()]
     assert (line["event"], line["caller"]) == ("request_crashed", "reader")
+
+
+@pytest.mark.asyncio
+async def test_the_metrics_name_the_caller(service: Service) -> None:
+    """Who asks how often is counted by the token's name; who shows no good one by what was wrong."""
+    names = [
+        'entitlements_requests_total{caller="reader"}',
+        'entitlements_requests_refused_total{error="Unauthenticated"}',
+        'entitlements_requests_refused_total{error="Forbidden"}',
+    ]
+    before = await counted(service)
+    await service.ask("/v1/customers/cus_1/entitlements")
+    await service.ask("/v1/customers/cus_1/entitlements", "ent_read_of_another")
+    await service.ask("/ops/v1/quarantine")
+    after = await counted(service)
+
+    assert [after[name] - before.get(name, 0) for name in names] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

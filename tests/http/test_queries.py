@@ -22,8 +22,8 @@ from entitlements.sandbox.shapes import Body
 from entitlements.store.embedded import EmbeddedStore
 from tests.support.bodies import SECRET, event, pausing, subscription, update
 from tests.support.histories import MONTH, START
-from tests.support.servers import SOON, frozen
-from tests.support.service import READ, Clock, Service, bearer, serving
+from tests.support.servers import SOON, eventually, frozen
+from tests.support.service import READ, Clock, Service, bearer, counted, serving
 
 LIST = "/v1/customers/cus_1/entitlements"
 PRO = f"{LIST}/pro"
@@ -565,6 +565,7 @@ async def test_while_the_store_hangs_the_last_that_was_seen_is_answered(
         await service.deliver(event(PLAIN))
         fresh = [(await ask()).json() for ask in _asks(service)]
         with frozen(own_store.pid):
+            await eventually(lambda: not service.state["feed"].notices.alive)
             stale = [await ask() for ask in _asks(service)]
             service.state["answers"].policy = replace(BUILT_IN, stale_ttl=0)
             refused = [await ask() for ask in _asks(service)]
@@ -601,13 +602,6 @@ async def test_answers_are_counted(service: Service) -> None:
         call: after[name % call] - before.get(name % call, 0) for call in ("one", "list", "checks")
     }
     assert moved == {"one": 1, "list": 1, "checks": 2}
-
-
-async def counted(service: Service) -> dict[str, float]:
-    """Return the counters of /metrics."""
-    lines = (await service.http.get("/metrics")).text.splitlines()
-    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    return {name: float(value) for name, value in pairs}
 
 
 @pytest.mark.asyncio

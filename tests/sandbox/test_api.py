@@ -25,6 +25,7 @@ from entitlements.sandbox.subscription import period
 from entitlements.sandbox.world import Sandbox
 from tests.support.histories import MONTH, START
 from tests.support.listening import listening
+from tests.support.servers import eventually
 from tests.support.service import Clock
 
 DAY = 86_400
@@ -231,10 +232,10 @@ async def test_deliveries_are_signed_and_tried_again(world: World) -> None:
         )
         made = await world.subscribed()
         await world.do(v1.subscriptions.update, made.id, {"metadata": {"a": "1"}})
-        await until_async(lambda: len(receiver.got) == 1)
+        await eventually(lambda: len(receiver.got) == 1)
         for n, wait in enumerate((600, 7_200), start=2):
             world.clock.now += wait
-            await until_async(partial(_has, receiver.got, n))
+            await eventually(partial(_has, receiver.got, n))
         (event,) = (await world.do(v1.events.list, {"delivery_success": False})).data
         assert event.pending_webhooks == 1
         receiver.status = 200
@@ -244,8 +245,8 @@ async def test_deliveries_are_signed_and_tried_again(world: World) -> None:
                 "post", f"/v1/events/{event.id}/retry", webhook_endpoint=hook.id
             )
         )
-        await until_async(lambda: len(receiver.got) == 4)
-        await until_async(lambda: not world.sandbox.deliveries.undelivered(event.id))
+        await eventually(lambda: len(receiver.got) == 4)
+        await eventually(lambda: not world.sandbox.deliveries.undelivered(event.id))
 
     for body, header in receiver.got:
         assert stripe.WebhookSignature.verify_header(body.decode(), header, hook.secret, None)
@@ -255,13 +256,6 @@ async def test_deliveries_are_signed_and_tried_again(world: World) -> None:
 
 def _has(found: list[Any], count: int) -> bool:
     return len(found) == count
-
-
-async def until_async(condition: Callable[[], object]) -> None:
-    """Wait for something to come true, while the loop goes on."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  what happens elsewhere sets no event
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.asyncio
@@ -276,7 +270,7 @@ async def test_time_that_was_put_forward_is_in_no_signature(world: World) -> Non
         )
         await world.advance(40 * DAY)
         await world.subscribed()
-        await until_async(lambda: receiver.got)
+        await eventually(lambda: receiver.got)
 
     assert receiver.got[0][1].startswith(f"t={START},")
     assert json.loads(receiver.got[0][0])["created"] == START + 40 * DAY

@@ -33,6 +33,13 @@ def until(condition: Callable[[], object], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
+async def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Poll a condition while the loop goes on; fail when it has not come true in time."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  what happens elsewhere sets no event
+            await asyncio.sleep(0.01)
+
+
 @contextmanager
 def client(url: str) -> Iterator[redis.Redis]:
     """Give a plain client of a store of any kind, for what a test itself asks of it."""

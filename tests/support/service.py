@@ -67,6 +67,13 @@ class Service:
         )
 
 
+async def counted(service: Service) -> dict[str, float]:
+    """Return what /metrics says: names with their labels, and numbers."""
+    lines = (await service.http.get("/metrics")).text.splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
 def bearer(token: str | None) -> dict[str, str]:
     """Return the header that shows a token."""
     return {} if token is None else {"Authorization": f"Bearer {token}"}
