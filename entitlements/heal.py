@@ -26,8 +26,8 @@ LEASE = 30
 AT_ONCE = 4
 """Reads that one worker makes side by side."""
 
-RATE = 10
-"""Calls a second, of all workers together. Stripe allows 25 for one endpoint: https://docs.stripe.com/rate-limits."""
+RATE = 20
+"""Calls a second, of all processes together. Stripe allows 25 in a sandbox: https://docs.stripe.com/rate-limits."""
 
 TRIES = 12
 """After them it is left to a person: with their backoff, after about three hours."""

@@ -20,7 +20,7 @@ LAYERS = (  # the lowest first: a room imports from the lines before its own, an
     f"{POLICY} order fold compact decide redecide resolve history flips absorb cursor",  # except here
     "wire settings_values",
     "verify decode store stripe_api settings policy_load logs metrics sandbox",
-    "rewrite cache",
+    "rewrite cache paced",
     "ingest answers preview",
     "heal quarantine",
     "http worker",

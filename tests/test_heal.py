@@ -208,7 +208,7 @@ async def test_the_worker_heals(world: World) -> None:
 async def test_a_connected_accounts_subscription_is_read_as_its_own(world: World) -> None:
     """The event that is made of a read names the account."""
     account = Subject("cus_1", "acct_1")
-    world.truth(STOPPED)
+    world.sandbox.connect("acct_1").account.held["subscription"]["sub_1"] = STOPPED
     read = await world.api.subscription(account, "sub_1")
     late = Healer(_Slow(read), world.reads, world.ingest, world.clock)
     assert await late._settle(Doubt(account, "sub_1", 1))  # noqa: SLF001  one read alone

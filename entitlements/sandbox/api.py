@@ -47,6 +47,14 @@ def _endpoint(sandbox: Sandbox, handler: Handler) -> Callable[[Request], Awaitab
 
 
 def _answered(sandbox: Sandbox, handler: Handler, request: Request, raw: bytes) -> tuple[int, Body]:
+    account = request.headers.get("stripe-account", sandbox.name)
+    found = sandbox.connected.get(account, sandbox)
+    return _refused(sandbox, request, account, raw) or _done(found, handler, request, raw)
+
+
+def _refused(
+    sandbox: Sandbox, request: Request, account: str, raw: bytes
+) -> tuple[int, Body] | None:
     if not _is_known(request.headers.get("authorization", "")):
         return 401, _error(
             "invalid_request_error", "Send a secret key of test mode: sk_test_… or rk_test_…."
@@ -56,8 +64,18 @@ def _answered(sandbox: Sandbox, handler: Handler, request: Request, raw: bytes) 
         return 429, _error(
             "rate_limit_error", "Too many requests hit the API too quickly.", "rate_limit"
         )
+    if account not in {sandbox.name, *sandbox.connected}:
+        return 403, _error(
+            "invalid_request_error",
+            f"The provided key does not have access to account '{account}' (or that account does not exist).",
+            "account_invalid",
+        )
     if len(raw) > LARGEST:
         return 413, _error("invalid_request_error", "The request is too large.")
+    return None
+
+
+def _done(sandbox: Sandbox, handler: Handler, request: Request, raw: bytes) -> tuple[int, Body]:
     key = request.headers.get("idempotency-key") if request.method == "POST" else None
     said = f"{request.url.path}?{request.url.query} {raw!r}"
 

@@ -21,6 +21,9 @@ KINDS = {
     "prices": ("price", "price"),
 }
 
+SHOWN = 10
+"""Items of a subscription that its own list shows."""
+
 
 class Asked(Struct, frozen=True):
     """One request: its address and what stands in that, its fields, and the present."""
@@ -34,8 +37,14 @@ class Asked(Struct, frozen=True):
 Handler = Callable[[Sandbox, Asked], Any]
 
 
-def paged(objects: Iterable[Body], asked: Asked) -> Body:
-    """Return one page of objects that come oldest first, the newest first."""
+def paged(
+    objects: Iterable[Body], asked: Asked, fits: Callable[[Body], bool] = lambda _: True
+) -> Body:
+    """Return one page of those that fit, of objects that come oldest first, the newest first.
+
+    The page begins at any of the objects, whether it fits or not, as Stripe's recipe for lost events has it:
+    https://docs.stripe.com/webhooks/process-undelivered-events.
+    """
     newest = list(objects)[::-1]
     limit = whole(asked.form, "limit") or 10
     if limit > 100:  # noqa: PLR2004  Stripe's own
@@ -43,11 +52,12 @@ def paged(objects: Iterable[Body], asked: Asked) -> Body:
     names = [one["id"] for one in newest]
     if after := asked.form.get("starting_after"):
         newest = newest[_place(names, after) + 1 :]
-        return _list(newest[:limit], len(newest) > limit, asked.url)
-    if before := asked.form.get("ending_before"):
+    before = asked.form.get("ending_before")
+    if before:
         newest = newest[: _place(names, before)]
-        return _list(newest[-limit:], len(newest) > limit, asked.url)
-    return _list(newest[:limit], len(newest) > limit, asked.url)
+    found = list(filter(fits, newest))
+    page = found[-limit:] if before else found[:limit]
+    return _list(page, len(found) > limit, asked.url)
 
 
 def _place(names: list[str], name: str) -> int:
@@ -75,15 +85,26 @@ def _read(sandbox: Sandbox, asked: Asked) -> Body:
 def _all(sandbox: Sandbox, asked: Asked) -> Body:
     held = sandbox.account.held[KINDS[asked.url.split("/")[2]][0]].values()
     keys = set(values(asked.form, "lookup_keys"))
-    found = (one for one in held if not keys or one.get("lookup_key") in keys)
-    return paged(found, asked)
+    return paged(held, asked, lambda one: not keys or one.get("lookup_key") in keys)
 
 
 def _subscriptions(sandbox: Sandbox, asked: Asked) -> Body:
     status, customer = asked.form.get("status"), asked.form.get("customer")
     held = sandbox.account.held["subscription"].values()
-    found = (s for s in held if _has(s, status) and customer in {None, s["customer"]})
-    return paged(found, asked)
+    page = paged(held, asked, lambda s: _has(s, status) and customer in {None, s["customer"]})
+    return page | {"data": [_shown(one) for one in page["data"]]}
+
+
+def _shown(subscription: Body) -> Body:
+    """Return a subscription as the API shows it: the first of its items, and whether there are more."""
+    items = subscription["items"]
+    more = len(items["data"]) > SHOWN
+    return subscription | {"items": items | {"data": items["data"][:SHOWN], "has_more": more}}
+
+
+def _items(sandbox: Sandbox, asked: Asked) -> Body:
+    subscription = sandbox.account.find("subscription", asked.form.get("subscription", ""))
+    return paged(subscription["items"]["data"][::-1], asked)
 
 
 def _has(subscription: Body, status: str | None) -> bool:
@@ -99,14 +120,15 @@ def _events(sandbox: Sandbox, asked: Asked) -> Body:
     if len(kinds) > 20:  # noqa: PLR2004  Stripe's own
         raise BadRequest("Up to 20 types.")
     delivered = asked.form.get("delivery_success")
-    found = (
-        one
-        for one in sandbox.account.held["event"].values()
-        if any(_is_kind(one["type"], kind) for kind in kinds)
-        and _is_within(one["created"], asked.form.get("created"))
-        and delivered in {None, str(not sandbox.deliveries.undelivered(one["id"])).lower()}
-    )
-    return paged(found, asked)
+
+    def fits(one: Body) -> bool:
+        return (
+            any(_is_kind(one["type"], kind) for kind in kinds)
+            and _is_within(one["created"], asked.form.get("created"))
+            and delivered in {None, str(not sandbox.deliveries.undelivered(one["id"])).lower()}
+        )
+
+    return paged(sandbox.account.held["event"].values(), asked, fits)
 
 
 def _is_kind(name: str, kind: str) -> bool:
@@ -203,11 +225,12 @@ def _subscription(what: str) -> Handler:
 
 _ONE = "/v1/subscriptions/{id}"
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "/v1/account", lambda _, __: {"id": "acct_sandbox", "object": "account"}),
+    ("GET", "/v1/account", lambda s, _: {"id": s.name, "object": "account"}),
     ("POST", "/v1/subscriptions", lambda s, a: s.account.subscribe(a.form, a.now)),
     ("GET", "/v1/subscriptions", _subscriptions),
-    ("GET", _ONE, lambda s, a: s.account.find("subscription", a.path["id"])),
-    ("POST", _ONE, lambda s, a: s.account.update(a.path["id"], a.form, a.now)),
+    ("GET", _ONE, lambda s, a: _shown(s.account.find("subscription", a.path["id"]))),
+    ("POST", _ONE, lambda s, a: _shown(s.account.update(a.path["id"], a.form, a.now))),
+    ("GET", "/v1/subscription_items", _items),
     ("DELETE", _ONE, _subscription("cancel")),
     ("POST", f"{_ONE}/pause", _subscription("pause")),
     ("POST", f"{_ONE}/resume", _subscription("resume")),

@@ -52,6 +52,6 @@ async def running(sandbox: Sandbox) -> AsyncGenerator[str]:
 async def _deliver(sandbox: Sandbox) -> None:
     async with AsyncClient(trust_env=False) as client:
         while True:
-            sandbox.account.pass_time(sandbox.now())
+            sandbox.pass_time()
             await sandbox.deliveries.due(client, sandbox.now(), sandbox.outside())
             await asyncio.sleep(LOOK_EVERY)

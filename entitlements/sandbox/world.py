@@ -15,7 +15,13 @@ REMEMBERED = 1_000
 class Sandbox:
     """An account, its endpoints, and a clock that can be put forward. `clock` gives Unix seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        seed: int | None = None,
+        name: str = "acct_sandbox",
+    ) -> None:
+        self.name = name
         self._clock = clock
         self._ahead = 0
         self.account = Account(lambda event: self.deliveries.send(event), seed)  # noqa: PLW0108  not there yet
@@ -23,7 +29,14 @@ class Sandbox:
         self.refuse = 0
         """How many of the next requests are answered with 429."""
         self.configurations: dict[str, Body] = {}
+        self.connected: dict[str, Sandbox] = {}
+        """The accounts that are connected to this one, each with objects of its own."""
         self._answers: dict[str, tuple[str, int, Body]] = {}
+
+    def connect(self, name: str) -> "Sandbox":
+        """Connect an account, by the same clock."""
+        self.connected[name] = Sandbox(self.now, name=name)
+        return self.connected[name]
 
     def now(self) -> int:
         """Return the sandbox's time, in Unix seconds."""
@@ -38,7 +51,12 @@ class Sandbox:
         if until < self.now():
             raise BadRequest("Time goes forward alone.")
         self._ahead += until - self.now()
-        self.account.pass_time(until)
+        self.pass_time()
+
+    def pass_time(self) -> None:
+        """Let happen what Stripe does by itself up to now, here and in connected accounts."""
+        for one in (self, *self.connected.values()):
+            one.account.pass_time(self.now())
 
     def once(
         self, key: str | None, said: str, do: Callable[[], tuple[int, Body]]

@@ -1,0 +1,12 @@
+"""Everything that calls Stripe, in one room.
+
+- `calls`: one call, its errors, and the instant that it is an answer about
+- `lists`: pages, and events from the oldest on
+- `shapes`: what else is read than events and subscriptions, which stay bytes
+- `api`: the calls that we make
+"""
+
+from entitlements.stripe_api.api import StripeApi
+from entitlements.stripe_api.lists import EventFilter, Page, Place, Read
+
+__all__ = ["EventFilter", "Page", "Place", "Read", "StripeApi"]

@@ -1,0 +1,102 @@
+"""What else Stripe's API holds, as far as we read it.
+
+Source: https://docs.stripe.com/api (webhook endpoints, customer portal, accounts).
+"""
+
+from typing import Any, Literal, get_args
+
+from msgspec import Struct
+
+Behavior = Literal["keep_as_draft", "mark_uncollectible", "void"]
+"""What becomes of invoices while collection is paused."""
+
+BEHAVIORS: tuple[Behavior, ...] = get_args(Behavior)
+
+
+Flow = Literal[
+    "payment_method_update", "subscription_cancel", "subscription_pause", "subscription_update"
+]
+"""What a portal session may be made for alone."""
+
+FLOWS: tuple[Flow, ...] = get_args(Flow)
+
+
+class Pause(Struct, frozen=True):
+    """`pause_collection`, as it is set."""
+
+    behavior: Behavior
+    resumes_at: int | None = None
+    """Unix seconds; null until it is cleared."""
+
+
+class Account(Struct, frozen=True):
+    """Whose key it is."""
+
+    id: str
+
+
+class WebhookEndpoint(Struct, frozen=True):
+    """Where Stripe posts events of some types, in the shape of one API version."""
+
+    id: str
+    url: str
+    status: str
+    enabled_events: tuple[str, ...]
+    livemode: bool
+    api_version: str | None = None
+    """Null: the account's own."""
+    application: str | None = None
+
+
+class SubscriptionPause(Struct, frozen=True):
+    """Whether customers pause by themselves in the portal: since `2026-10-28.endive`."""
+
+    enabled: bool = False
+
+
+class Features(Struct, frozen=True):
+    """What customers may do in the portal."""
+
+    subscription_pause: SubscriptionPause | None = None
+
+
+class PortalConfiguration(Struct, frozen=True):
+    """How the customer portal looks to those whose session is made with it."""
+
+    id: str
+    active: bool
+    is_default: bool
+    livemode: bool
+    features: Features
+
+
+class PortalSession(Struct, frozen=True):
+    """A customer's way into the portal, for a short while."""
+
+    id: str
+    url: str
+    customer: str
+    configuration: str | None = None
+    return_url: str | None = None
+
+
+class PortalRequest(Struct, frozen=True):
+    """What a portal session is made with. Null: as Stripe's default has it."""
+
+    customer: str
+    configuration: str | None = None
+    return_url: str | None = None
+    flow: Flow | None = None
+    """Where it leads at once, for this one purpose."""
+    subscription: str | None = None
+    """What the flow is about, of those that are about one."""
+
+    def params(self) -> dict[str, Any]:
+        """Return it as Stripe's parameters."""
+        about = {self.flow: {"subscription": self.subscription}} if self.subscription else {}
+        return {
+            "customer": self.customer,
+            "configuration": self.configuration,
+            "return_url": self.return_url,
+            "flow_data": {"type": self.flow, **about} if self.flow else None,
+        }
