@@ -14,19 +14,12 @@ from entitlements.model import Outcome, SubscriptionEvent
 from entitlements.policy import Policy
 from entitlements.redecide import Difference, Whole, differences, latest, redecided
 from entitlements.store import quarantine
-from entitlements.store.audit import Record
+from entitlements.store.audit import Deed
 from entitlements.store.cold import NOTHING
 from entitlements.store.store import Store
 
 REDACTED = "[redacted]"
-
-
-class Deed(Struct, frozen=True):
-    """Who does something about an event, when (Unix seconds) and why."""
-
-    by: str
-    reason: str
-    at: int
+RETRY, DISCARD = "quarantine.retry", "quarantine.discard"
 
 
 class Settled(Struct, frozen=True, tag_field="object", tag="quarantine_retry"):
@@ -52,16 +45,16 @@ async def retry(store: Store, ingest: Ingest, event: str, deed: Deed) -> Settled
     if isinstance(receipt, str):
         if receipt == WRONG_MODE:
             raise Conflict(f"{event} stays in the quarantine: {WRONG_MODE}.")
-        await quarantine.stays(store, event, receipt, _record(event, "retry", deed, "quarantined"))
+        await quarantine.stays(store, event, receipt, deed.record(RETRY, event, "quarantined"))
         return Settled(event, "quarantined", why=receipt)
-    await quarantine.leaves(store, event, _record(event, "retry", deed, receipt.outcome))
+    await quarantine.leaves(store, event, deed.record(RETRY, event, receipt.outcome))
     return Settled(event, receipt.outcome, receipt.customer, receipt.subscription, receipt.version)
 
 
 async def discard(store: Store, event: str, deed: Deed) -> quarantine.Waiting:
     """Take an event out of the quarantine for good; the log keeps it as long as any. Raises NotFound."""
     waiting, _ = await quarantine.one(store, event)
-    await quarantine.leaves(store, event, _record(event, "discard", deed))
+    await quarantine.leaves(store, event, deed.record(DISCARD, event))
     return waiting
 
 
@@ -119,14 +112,3 @@ def _without_secrets(value: Any) -> Any:  # noqa: ANN401  any JSON
             for key, inner in value.items()
         }
     return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _record(event: str, verb: str, deed: Deed, outcome: str = "") -> Record:
-    return Record(
-        at=deed.at,
-        by=deed.by,
-        action=f"quarantine.{verb}",
-        about=event,
-        reason=deed.reason,
-        outcome=outcome,
-    )

@@ -12,9 +12,10 @@ from entitlements.ingest import LATE, WRONG_MODE, Ingest
 from entitlements.model import Subject
 from entitlements.policy import BUILT_IN
 from entitlements.policy_file import parse
-from entitlements.quarantine import REDACTED, Deed, discard, foresee, retry, shown
+from entitlements.quarantine import REDACTED, discard, foresee, retry, shown
 from entitlements.sandbox.shapes import Body
 from entitlements.store import audit, quarantine
+from entitlements.store.audit import Deed
 from entitlements.store.store import NOBODY, Store
 from tests.support.bodies import encoded, event, pausing, subscription, update
 from tests.support.customers import opened

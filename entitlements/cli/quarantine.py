@@ -1,17 +1,18 @@
 """`entitlements quarantine`: what was authentic and could not be taken in; try it again, or discard it."""
 
-import asyncio
-import getpass
-import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entitlements.cli import deeds
+from entitlements.cli.deeds import Actor, AsJson, Confirmed, Reason
+
 if TYPE_CHECKING:
-    from entitlements.quarantine import Deed, Settled
+    from entitlements.quarantine import Settled
     from entitlements.settings import Settings
+    from entitlements.store.audit import Deed
     from entitlements.store.quarantine import Waiting
     from entitlements.store.store import Store
 
@@ -21,12 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Found = TypeVar("Found")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-Confirmed = Annotated[bool, typer.Option("--apply", help="Do it; without it only look.")]
-Actor = Annotated[
-    str | None, typer.Option(help="Who does it, for the record; without it the user's name.")
-]
+NAME = "quarantine"
 Event = Annotated[str, typer.Argument(help="The event's id, as the list has it.")]
 
 
@@ -45,9 +41,9 @@ def list_all(
         found = await quarantine.page(store, limit)
         return found, await quarantine.count(store)
 
-    found, count = _with_store(_settings(), read)
+    found, count = deeds.with_store(deeds.settings(), NAME, read)
     if as_json:
-        _print_json(found)
+        deeds.print_json(found)
     else:
         columns = ("event", "type", "customer", "received", "attempts", "why")
         rows = [
@@ -66,15 +62,17 @@ def show(event: Event, *, as_json: AsJson = False) -> None:
     from entitlements import quarantine
     from entitlements.store.quarantine import one
 
-    settings = _settings()
+    settings = deeds.settings()
 
     async def read(store: "Store") -> "tuple[Waiting, str, Settled]":
         waiting, body = await one(store, event)
         return waiting, quarantine.shown(body), await _foresee(settings, store, event)
 
-    waiting, body, foreseen = _with_store(settings, read)
+    waiting, body, foreseen = deeds.with_store(settings, NAME, read)
     if as_json:
-        _print_json([{"entry": waiting, "body": msgspec.Raw(body.encode()), "retry": foreseen}])
+        deeds.print_json(
+            [{"entry": waiting, "body": msgspec.Raw(body.encode()), "retry": foreseen}]
+        )
         return
     typer.echo(body)
     typer.echo(f"It waits because: {waiting.why}", err=True)
@@ -87,7 +85,7 @@ def retry(  # noqa: PLR0913  one for each option
     *,
     every: Annotated[bool, typer.Option("--all", help="All that waits.")] = False,
     confirmed: Confirmed = False,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "tried again",
+    reason: Reason = "tried again",
     actor: Actor = None,
     as_json: AsJson = False,
 ) -> None:
@@ -99,14 +97,14 @@ def retry(  # noqa: PLR0913  one for each option
 
     if (event is None) == (not every):
         raise BadRequest("Name one event, or give --all.")
-    settings = _settings()
-    named = [event] if event else _with_store(settings, _all)
+    settings = deeds.settings()
+    named = [event] if event else deeds.with_store(settings, NAME, _all)
     found = _each(settings, named, "previewing", lambda store, e: _foresee(settings, store, e))
     _report(found, err=confirmed or as_json)
     if not confirmed:
         typer.echo("Nothing is written. Try again with --apply.", err=True)
     else:
-        deed = _deed(actor, reason)
+        deed = deeds.deed(actor, reason)
         found = _each(
             settings, named, "retrying", lambda store, e: _retry(settings, store, e, deed)
         )
@@ -114,7 +112,7 @@ def retry(  # noqa: PLR0913  one for each option
         if not as_json:
             _report(found)
     if as_json:
-        _print_json(found)
+        deeds.print_json(found)
     if any(settled.outcome == "quarantined" for settled in found):
         raise typer.Exit(1)
 
@@ -123,7 +121,7 @@ def retry(  # noqa: PLR0913  one for each option
 def discard(
     event: Event,
     *,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    reason: Reason,
     confirmed: Confirmed = False,
     actor: Actor = None,
 ) -> None:
@@ -134,40 +132,18 @@ def discard(
     from entitlements import quarantine
     from entitlements.store.quarantine import one
 
-    deed = _deed(actor, reason)
+    deed = deeds.deed(actor, reason)
 
     async def do(store: "Store") -> "Waiting":
         if confirmed:
             return await quarantine.discard(store, event, deed)
         return (await one(store, event))[0]
 
-    found = _with_store(_settings(), do)
+    found = deeds.with_store(deeds.settings(), NAME, do)
     done = "is discarded" if confirmed else "would be discarded"
     typer.echo(f"{found.event} ({found.type}) {done}. It waited because: {found.why}")
     if not confirmed:
         typer.echo("Nothing is written. Discard it with --apply.", err=True)
-
-
-def _settings() -> "Settings":
-    from entitlements.cli import running
-
-    return running.settings_from_environment()
-
-
-def _with_store(settings: "Settings", do: Callable[["Store"], Awaitable[Found]]) -> Found:
-    from entitlements.cli import running
-    from entitlements.store.store import Store
-
-    async def within(url: str) -> Found:
-        name = "entitlements-quarantine"
-        store = await Store.open(url, name=name, durability=settings.durability)
-        try:
-            return await do(store)
-        finally:
-            await store.close()
-
-    with running.any_store_url(settings) as url:
-        return asyncio.run(within(url))
 
 
 async def _all(store: "Store") -> list[str]:
@@ -193,7 +169,7 @@ def _each(
                 bar(n / len(events), f"{n} events")
         return found
 
-    return _with_store(settings, follow)
+    return deeds.with_store(settings, NAME, follow)
 
 
 async def _foresee(settings: "Settings", store: "Store", event: str) -> "Settled":
@@ -217,12 +193,6 @@ async def _retry(settings: "Settings", store: "Store", event: str, deed: "Deed")
         return quarantine.Settled(event, "duplicate", why=str(gone))
 
 
-def _deed(actor: str | None, reason: str) -> "Deed":
-    from entitlements.quarantine import Deed
-
-    return Deed(actor or getpass.getuser(), reason, int(time.time()))
-
-
 def _report(found: list["Settled"], *, err: bool = False) -> None:
     from entitlements.cli import tables
 
@@ -238,10 +208,3 @@ def _report(found: list["Settled"], *, err: bool = False) -> None:
 
     columns = ("event", "outcome", "customer", "subscription", "who gains or loses; why not")
     tables.show(columns, map(row, found), err=err)
-
-
-def _print_json(found: "Sequence[Waiting | Settled | dict[str, object]]") -> None:
-    import msgspec
-
-    for value in found:
-        sys.stdout.write(msgspec.json.encode(value).decode() + "\n")

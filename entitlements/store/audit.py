@@ -14,6 +14,21 @@ from entitlements.store.entry import Value
 from entitlements.store.store import Store
 
 
+class Deed(Struct, frozen=True):
+    """Who does something, when (Unix seconds) and why."""
+
+    by: str
+    """The name of a token, or of a user of the machine."""
+    reason: str
+    at: int
+
+    def record(self, action: str, about: str, outcome: str = "") -> "Record":
+        """Return what is recorded of it: what was done, as `<room>.<verb>`, and about what."""
+        return Record(
+            at=self.at, by=self.by, action=action, about=about, reason=self.reason, outcome=outcome
+        )
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """One deed. `about` names its object: a subject or an event id, whose partition the record lies in."""
 

@@ -130,3 +130,10 @@ def test_discard_says_what_and_does_it_on_confirmation(url: str) -> None:
 def test_an_event_that_does_not_wait_is_named(url: str) -> None:
     """Exit code 2, one sentence."""
     assert refusal(command("show", "evt_9", url=url)).startswith("evt_9 does not wait")
+
+
+def test_a_reason_that_says_nothing_is_refused(url: str) -> None:
+    """Blank is no reason, at the command line as over HTTP."""
+    found = command("discard", "evt_odd", "--reason", " ", "--apply", url=url)
+    assert "Every write says why" in refusal(found)
+    assert within(url, quarantine.count) == 2

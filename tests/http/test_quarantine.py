@@ -3,7 +3,8 @@
 import pytest
 from httpx2 import Response
 
-from entitlements.http.quarantine import MOST, PATH, REASON
+from entitlements.http.deeds import MOST, REASON
+from entitlements.http.quarantine import PATH
 from entitlements.store import audit
 from tests.http.test_operations import refused
 from tests.support.bodies import event, subscription
