@@ -15,7 +15,8 @@ EntitlementsError
 ├── BeyondRetention        asked about an instant that is longer ago than what is kept
 ├── StripeError
 │   ├── StripeUnavailable  cannot be reached, or asks us to wait: try again
-│   └── StripeRefused      understood, and will not do it
+│   ├── StripeRefused      understood, and will not do it
+│   └── StripeKeyMissing   not asked, since there is no key
 └── StoreError
     ├── StoreUnavailable   cannot be reached, or refused the command: try again
     ├── StoreUnsafe        reached, and set up so that it would lose or evict decisions
@@ -88,6 +89,10 @@ class StripeUnavailable(StripeError):
 
 class StripeRefused(StripeError):
     """Stripe understood the call and refuses it; the message has its words."""
+
+
+class StripeKeyMissing(StripeError):
+    """Something has to ask Stripe, and nobody gave this service a key."""
 
 
 class StoreError(EntitlementsError):

@@ -64,6 +64,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.VersionNotReached: Kind("version-not-reached", "Not that fresh yet", 412),
     errors.FeedUnavailable: Kind("feed-unavailable", "Nobody more can follow here", 503, _RETRY),
     errors.BeyondRetention: Kind("beyond-retention", "That is longer ago than what is kept", 410),
+    errors.StripeKeyMissing: Kind("stripe-key-missing", "This needs a key to Stripe's API", 409),
+    errors.StripeRefused: Kind("stripe-refused", "Stripe refuses to do it", 409),
+    errors.StripeUnavailable: Kind("stripe-unavailable", "Stripe is not available", 503, _RETRY),
     errors.StoreBusy: Kind("store-busy", "Too many writes at once", 503, _RETRY),
     errors.StoreUnsafe: Kind(
         "store-unsafe", "The store would not keep what is acknowledged", 503, _RETRY

@@ -6,7 +6,7 @@
 - `api`: the calls that we make
 """
 
-from entitlements.stripe_api.api import StripeApi
+from entitlements.stripe_api.api import StripeApi, required
 from entitlements.stripe_api.lists import EventFilter, Page, Place, Read
 
-__all__ = ["EventFilter", "Page", "Place", "Read", "StripeApi"]
+__all__ = ["EventFilter", "Page", "Place", "Read", "StripeApi", "required"]

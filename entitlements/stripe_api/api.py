@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from msgspec.structs import asdict
 
+from entitlements.errors import StripeKeyMissing
 from entitlements.model import Subject
 from entitlements.stripe_api.calls import LIVE_BASE, Answer, Calls, Params, path
 from entitlements.stripe_api.items import is_cut_off, whole
@@ -160,3 +161,12 @@ class StripeApi:
 
     async def _get(self, url: str, account: str | None, params: Params | None = None) -> Answer:
         return await self._pace(lambda: self._calls.get(url, params or {}, account))
+
+
+def required(key: str | None, base: str, pace: Pacing = at_once) -> StripeApi:
+    """Return Stripe by the key of the settings. Raises StripeKeyMissing where there is none."""
+    if key:
+        return StripeApi(key, base, pace)
+    raise StripeKeyMissing(
+        "This asks Stripe: set ENTITLEMENTS_STRIPE_API_KEY to a secret key, or to a restricted one that may do it."
+    )

@@ -9,14 +9,14 @@ import pytest_asyncio
 
 from entitlements.cli.dev import KEY
 from entitlements.decode import decode
-from entitlements.errors import StripeRefused, StripeUnavailable
+from entitlements.errors import StripeKeyMissing, StripeRefused, StripeUnavailable
 from entitlements.model import Subject, SubscriptionEvent
 from entitlements.sandbox.account import KEPT
 from entitlements.sandbox.hosting import running
 from entitlements.sandbox.shapes import Body, Terms, new
 from entitlements.sandbox.subscription import Change
 from entitlements.sandbox.world import Sandbox
-from entitlements.stripe_api import EventFilter, Page, Place, Read, StripeApi
+from entitlements.stripe_api import EventFilter, Page, Place, Read, StripeApi, required
 from entitlements.stripe_api.shapes import Pause, PortalRequest
 from tests.support.histories import MONTH, START
 from tests.support.service import Clock
@@ -295,3 +295,12 @@ async def test_a_key_is_never_repeated(world: World) -> None:
     with pytest.raises(StripeRefused, match="Send a secret key") as refused:
         await StripeApi(given, world.url).account()
     assert given not in str(refused.value)
+
+
+@pytest.mark.asyncio
+async def test_without_a_key_it_says_what_is_needed(world: World) -> None:
+    """By the name of the variable."""
+    for missing in (None, ""):
+        with pytest.raises(StripeKeyMissing, match="ENTITLEMENTS_STRIPE_API_KEY"):
+            required(missing, world.url)
+    assert (await required(KEY, world.url).account()).id == "acct_sandbox"
