@@ -1,10 +1,14 @@
 """A line of the event log."""
 
 import zlib
+from collections.abc import Mapping
+from typing import NamedTuple, Self
 
-from msgspec import Struct
+from msgspec import Struct, convert
 
-from entitlements.model import Outcome
+from entitlements.cursor import Position, position
+from entitlements.model import Outcome, Subject
+from entitlements.store import keys
 
 Value = str | int | bytes
 """What a command to the store can carry."""
@@ -34,3 +38,91 @@ class Entry(Struct, frozen=True, kw_only=True):
             if value not in {None, ""}
             for part in (name, value)
         ]
+
+
+def outcome_of(word: str) -> Outcome:
+    """Read an outcome as the store has it."""
+    found: Outcome = convert(word, Outcome)
+    return found
+
+
+class Place(NamedTuple):
+    """Where an entry stands in the order of all: its id, and between equal ones its partition."""
+
+    at: Position
+    partition: int
+
+    def __str__(self) -> str:
+        """Return it as one word, for a page to begin behind."""
+        return f"log_{self.at}-{self.partition}"
+
+    @classmethod
+    def of(cls, word: str) -> Self | None:
+        """Read such a word; null for any other."""
+        at, _, partition = word.removeprefix("log_").rpartition("-")
+        try:
+            found = cls(position(at), int(partition))
+        except ValueError:
+            return None
+        return found if str(found) == word else None
+
+
+class Logged(NamedTuple):
+    """An entry as the store has it: nothing is read or decompressed before it is asked for."""
+
+    place: Place
+    fields: Mapping[bytes, bytes]
+
+    @property
+    def event(self) -> str:
+        """Return the event's id; `sha256:…` of what has none."""
+        return self.fields[b"event"].decode()
+
+    @property
+    def type(self) -> str:
+        """Return its type."""
+        return self.fields[b"type"].decode()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return what became of it."""
+        return outcome_of(self.fields[b"outcome"].decode())
+
+    @property
+    def delivery(self) -> str:
+        """Return the name of the delivery that brought it."""
+        return self.fields[b"delivery"].decode()
+
+    @property
+    def received_ms(self) -> int:
+        """Return when it came."""
+        return int(self.fields[b"received_ms"])
+
+    @property
+    def created(self) -> int | None:
+        """Return when Stripe made it (Unix seconds); null of what could not be read."""
+        said = self.fields.get(b"created")
+        return None if said is None else int(said)
+
+    @property
+    def subject(self) -> Subject | None:
+        """Return whose it is; null of what names no customer."""
+        said = self.fields.get(b"subject")
+        return None if said is None else keys.subject_named(said.decode())
+
+    @property
+    def subscription(self) -> str | None:
+        """Return what it is about; null of what names no subscription."""
+        said = self.fields.get(b"subscription")
+        return None if said is None else said.decode()
+
+    @property
+    def why(self) -> str | None:
+        """Return why no more became of it, where there is something to say."""
+        said = self.fields.get(b"why")
+        return None if said is None else said.decode()
+
+    @property
+    def body(self) -> bytes:
+        """Return the body as it was sent."""
+        return zlib.decompress(self.fields[b"body"])

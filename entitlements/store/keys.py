@@ -23,7 +23,7 @@ EVERYTHING = "ent:*"
 
 
 def partition(name: str, partitions: int) -> int:
-    """Return the partition of a subject or, for events about no customer, of an event id."""
+    """Return the partition of a subject or, for events that count for no customer, of an event id."""
     return crc32(name.encode()) % partitions
 
 

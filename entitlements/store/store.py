@@ -13,7 +13,7 @@ from entitlements.model import Change, CustomerRecord, Outcome, Subject, Subscri
 from entitlements.redecide import Whole
 from entitlements.store import cold, keys
 from entitlements.store.client import connect, reaching
-from entitlements.store.entry import Entry, Value
+from entitlements.store.entry import Entry, Value, outcome_of
 from entitlements.store.meta import Meta
 from entitlements.store.replica import replicated, run_replicated
 from entitlements.store.replies import script, text
@@ -136,7 +136,7 @@ class Store(Meta):
 
     async def keep(self, entry: Entry) -> tuple[Outcome, str]:
         """Keep an event that moves no subscription. Returns the outcome and delivery that are held for its id."""
-        p = self.partition(entry.event)
+        p = self.partition(entry.subject if entry.outcome == "stale" else entry.event)
         held = await self.run(
             self._keep,
             p,
@@ -154,7 +154,7 @@ class Store(Meta):
             ],
         )
         outcome, _, delivery = text(held).partition(" ")
-        return msgspec.convert(outcome, Outcome), delivery
+        return outcome_of(outcome), delivery
 
     async def confirmed(self, held: Held, subject: Subject, subscription: str) -> Held:
         """Return what `held` says, confirmed to the configured durability: an earlier write may not have been.

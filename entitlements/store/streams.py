@@ -75,13 +75,8 @@ class Streams:
         self.partitions = store.partitions
 
     async def heads(self) -> list[Head]:
-        """Return what each partition's stream says of itself, in one round trip."""
-        pipeline = self._store.redis.pipeline(transaction=False)
-        for p in range(self.partitions):
-            pipeline.xinfo_stream(keys.shared(p, "changes"))
-        async with reaching():
-            found = await pipeline.execute(raise_on_error=False)
-            return [_head(said) for said in found]
+        """Return what each partition's stream says of itself."""
+        return await heads(self._store, "changes")
 
     async def page(self, at: Cursor, upto: Cursor) -> Page:
         """Return what comes next after a cursor, up to another one."""
@@ -106,6 +101,16 @@ class Streams:
         until = min(full, default=None)  # what is beyond it may come before what was not read yet
         taken = [e for entries in found for e in entries if until is None or e.at <= until]
         return _page(at, sorted(taken, key=lambda entry: entry.at), more=bool(full))
+
+
+async def heads(store: Store, name: str) -> list[Head]:
+    """Return what each partition's stream of that name says of itself, in one round trip."""
+    pipeline = store.redis.pipeline(transaction=False)
+    for p in range(store.partitions):
+        pipeline.xinfo_stream(keys.shared(p, name))
+    async with reaching():
+        found = await pipeline.execute(raise_on_error=False)
+        return [_head(said) for said in found]
 
 
 async def _entries(pipeline: Pipeline, partitions: Collection[int]) -> list[list[Entry]]:
