@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from entitlements import metrics
 from entitlements.errors import StripeError
 from entitlements.ingest import Ingest, Receipt
-from entitlements.model import READ, Subject
+from entitlements.model import Subject
+from entitlements.reading import event_of
 from entitlements.store.reads import Doubt, Reads
 from entitlements.stripe_api import Read
 
@@ -74,7 +74,7 @@ class Healer:
         except StripeError as error:
             await self._again(doubt, str(error))
             return False
-        receipt = await self._ingest.deliver(event_of(read, doubt), self._clock())
+        receipt = await self._ingest.deliver(event_of(read, doubt.subject.account), self._clock())
         if receipt.outcome in UNSETTLED:
             await self._again(doubt, f"the read of {read.stamp} was {receipt.outcome}")
             return False
@@ -93,19 +93,3 @@ class Healer:
         tell("doubt_given_up" if last else "doubt_not_healed", tries=doubt.tries, detail=why)
         wait = min(LONGEST, FIRST * 2 ** (doubt.tries - 1))
         await self._reads.put_off(doubt, None if last else int(self._clock()) + wait)
-
-
-def event_of(read: Read, doubt: Doubt) -> bytes:
-    """Return a read in the form of an event, so that it is decoded, kept and replayed like one."""
-    body = msgspec.json.decode(read.body)
-    event = {
-        "id": f"read_{doubt.subscription}_{read.stamp}",
-        "object": "event",
-        "type": READ,
-        "created": read.stamp,
-        "livemode": body.get("livemode"),
-        "data": {"object": body},
-    }
-    if doubt.subject.account:
-        event["account"] = doubt.subject.account
-    return msgspec.json.encode(event)

@@ -4,7 +4,7 @@
 definition is a timeline too: the past is answered by the same rules as the present, `until` and `then` included.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from msgspec.structs import replace
@@ -71,12 +71,14 @@ def _known(facts: Sequence[Fact], at: int | None) -> Sequence[Fact]:
     return facts if at is None else [f for f in facts if f.received_ms // 1000 <= at]
 
 
-def _eras(facts: Sequence[Fact], policy: Policy, base: State | None) -> Iterable[Decision]:
-    """Yield the decision that held from each second in which something was created."""
+def states(
+    facts: Sequence[Fact], policy: Policy, base: State | None = None
+) -> Iterator[tuple[int, State]]:
+    """Yield the state after each second in which something was created, and from when on it was that one."""
     ordered = sorted(facts, key=lambda f: (f.created, f.event))
     state, seen = base, 0
     if base:
-        yield decide(base, policy)
+        yield base.at, base
     for at, group in groupby(ordered, key=lambda f: f.created):
         second = list(group)
         seen += len(second)
@@ -85,7 +87,13 @@ def _eras(facts: Sequence[Fact], policy: Policy, base: State | None) -> Iterable
         else:
             _, state = fold(ordered[:seen], policy, base)
         assert state is not None  # a second has facts
-        yield replace(decide(state, policy), as_of=max(at, base.at) if base else at)
+        yield max(at, base.at) if base else at, state
+
+
+def _eras(facts: Sequence[Fact], policy: Policy, base: State | None) -> Iterable[Decision]:
+    """Yield the decision that held from each second in which something was created."""
+    for at, state in states(facts, policy, base):
+        yield replace(decide(state, policy), as_of=at)
 
 
 def _life(name: str, eras: Sequence[Decision]) -> Timeline:

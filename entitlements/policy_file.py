@@ -50,12 +50,11 @@ from entitlements.policy import (
     Rules,
     Scope,
 )
+from entitlements.span import seconds
 from entitlements.toml_lines import Path, line_of
 
 Table = dict[str, object]
 
-_SPAN = re.compile(r"(\d{1,6})([smhd])")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 999_999 * 86_400
 
 _TABLES = ("status", "paused", "pause_collection", "unknown")
@@ -273,12 +272,10 @@ def _is_whole(value: object) -> TypeGuard[int]:
 
 
 def _seconds(value: object, path: Path) -> int:
-    """Read `"7d"`, `"12h"`, `"30m"`, `"45s"`, or whole seconds."""
-    if _is_whole(value) and 0 <= value <= _LONGEST:
-        return value
-    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    """Read `"7d"`, `"12h"`, `"30m"`, `"45s"`, `"2w"`, or whole seconds."""
+    found = seconds(value) if isinstance(value, str) else value
+    if not _is_whole(found) or not 0 <= found <= _LONGEST:
         raise _Wrong(
             path, f'is {value!r}, and should be a time such as "7d", "12h", "30m" or "45s"'
         )
-    return int(found[1]) * _UNITS[found[2]]
+    return found

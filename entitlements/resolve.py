@@ -15,7 +15,6 @@ from entitlements.model import (
     PENDING,
     SILENCE,
     CustomerRecord,
-    Decision,
     Entitlement,
     Override,
     Review,
@@ -139,15 +138,15 @@ def _voices(record: CustomerRecord, feature: str, at: int) -> Iterator[_Voice]:
     for subscription, decision in record.decisions.items():
         if found := decision.features.get(feature):
             review = record.reviews.get(subscription)
-            said = tuple(_reviewed(segment, review, decision) for segment in found)
+            said = tuple(reviewed(segment, review, decision.since) for segment in found)
             segment = segment_at(said, at)
             if segment.start <= at and segment.says() != SILENCE:
                 yield _Voice(segment, subscription, _holds_until(said, at))
 
 
-def _reviewed(segment: Segment, review: Review | None, decision: Decision) -> Segment:
-    """Put a person's decision in the place of one that is pending, if it is about this very pause."""
-    if segment.reason != PENDING or review is None or review.since != decision.since:
+def reviewed(segment: Segment, review: Review | None, since: int) -> Segment:
+    """Put a person's decision in the place of one that is pending, if it is about this very pause, by its beginning."""
+    if segment.reason != PENDING or review is None or review.since != since:
         return segment
     name, granted = f"review_{review.access}", review.access == "grant"
     return Segment(segment.start, granted, name, f"review.{review.access}", segment.quantity)

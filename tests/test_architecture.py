@@ -14,14 +14,14 @@ TOP = Path(__file__).parents[1]
 PACKAGE = TOP / "entitlements"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-POLICY = "policy policy_file policy_dump policy_words toml_lines reasons"
+POLICY = "policy policy_file policy_dump policy_words toml_lines span reasons"
 LAYERS = (  # the lowest first: a room imports from the lines before its own, and not from its neighbours
     "model errors",
-    f"{POLICY} order fold compact decide redecide resolve history flips absorb cursor",  # except here
+    f"{POLICY} order fold compact decide redecide resolve history given pauses flips absorb cursor",  # except here
     "wire settings_values",
     "verify decode store stripe_api settings policy_load logs metrics sandbox",
-    "rewrite cache paced",
-    "ingest answers preview",
+    "rewrite cache paced reading",
+    "ingest answers preview paused",
     "heal quarantine",
     "http worker",
     "cli",

@@ -1,12 +1,10 @@
 """Instants as people write and read them. Inside, they are Unix seconds."""
 
-import re
 from datetime import UTC, datetime
 
 from entitlements.errors import BadRequest
+from entitlements.span import seconds
 
-UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_RELATIVE = re.compile(r"([+-])(\d{1,9})([smhdw])")
 _LATEST = 253_402_300_799  # the last second of the year 9999, and of RFC 3339
 
 
@@ -30,11 +28,10 @@ def rfc3339(at: int | None) -> str:
 
 
 def _offset(text: str, now: int) -> int | None:
-    match = _RELATIVE.fullmatch(text)
-    if match is None:
+    apart = seconds(text[1:])
+    if apart is None:
         return None
-    sign, count, unit = match.groups()
-    return now + int(f"{sign}{count}") * UNITS[unit]
+    return now - apart if text[0] == "-" else now + apart
 
 
 def _absolute(text: str) -> int | None:

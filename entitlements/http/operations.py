@@ -1,8 +1,6 @@
 """For people: what they may see and do about decisions, with the scope `operate`."""
 
-import csv
-import io
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -11,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from entitlements import policy_file
 from entitlements.errors import BadRequest, PolicyError, StoreUnavailable
-from entitlements.http import body, quarantine
+from entitlements.http import body, paused, quarantine, sheet
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.state import State
 from entitlements.policy import Policy
@@ -42,8 +40,8 @@ async def preview_policy(request: Request[State]) -> Response:
     except UnicodeDecodeError as error:
         raise BadRequest("The body is not text. Post a policy file (TOML, UTF-8).") from error
     policy = policy_file.parse(text)
-    if "text/csv" in request.headers.get("accept", ""):
-        return StreamingResponse(_csv(request.state, policy), media_type="text/csv")
+    if sheet.wanted(request):
+        return StreamingResponse(_csv(request.state, policy), media_type=sheet.MEDIA_TYPE)
     found = await _summed(request.state, policy)
     return Response(msgspec.json.encode(found), media_type="application/json")
 
@@ -66,15 +64,9 @@ async def _summed(state: State, policy: Policy) -> PolicyPreview:
 
 
 async def _csv(state: State, policy: Policy) -> AsyncIterator[str]:
-    yield _lines([COLUMNS])
+    yield sheet.lines([COLUMNS])
     async for step in preview(state["store"], policy, int(state["clock"]())):
-        yield _lines(map(row, step.found))
-
-
-def _lines(rows: Iterable[tuple[object, ...]]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerows(rows)
-    return out.getvalue()
+        yield sheet.lines(map(row, step.found))
 
 
 routes = [
@@ -87,9 +79,10 @@ routes = [
             scope="operate",
             body={"application/toml": str},
             example='[status]\npast_due = "revoke"\n',
-            answers={200: {"application/json": PolicyPreview, "text/csv": str}},
+            answers={200: {"application/json": PolicyPreview, sheet.MEDIA_TYPE: str}},
             refusals=(PolicyError, StoreUnavailable),
         ),
     ),
     *quarantine.routes,
+    *paused.routes,
 ]

@@ -80,6 +80,11 @@ class Parameters:
         """Return what is given as it is, or null."""
         return self._given.get(name)
 
+    def id(self, name: str) -> str | None:
+        """Return an id, or null if not given."""
+        value = self._given.get(name)
+        return None if value is None else id_of(value, name)
+
     def choice(self, name: str, *choices: str) -> str | None:
         """Return one of some words, or null if not given."""
         value = self._given.get(name)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from entitlements import span
 from entitlements.http.endpoint import Described, Endpoint, routed
 from entitlements.http.openapi import TAGS, document, openapi
 from entitlements.http.parameters import Parameters
@@ -125,7 +126,7 @@ async def test_the_document_holds_together(service: Service) -> None:
 async def test_patterns_are_those_of_json_schema(service: Service) -> None:
     r"""No `\Z`, which is Python's alone, and no half of a surrogate pair."""
     patterns = {one["pattern"] for one in within(await described(service)) if "pattern" in one}
-    assert patterns == {r"^[^\x00-\x20\x7f]+$", r"\S"}
+    assert patterns == {r"^[^\x00-\x20\x7f]+$", r"\S", rf"^{span.PATTERN}$"}
 
 
 @pytest.mark.asyncio
