@@ -115,7 +115,7 @@ class Ingest:
             if known(held, event.fact.event):
                 held = await self._store.confirmed(held, event.subject, event.subscription)
             if first := known(held, event.fact.event):
-                return _receipt(
+                return receipt_of(
                     event, held.customer.version, *_again(delivery, first.outcome, first.delivery)
                 )
             if precedes(held.subscription.base, event.fact):
@@ -127,7 +127,7 @@ class Ingest:
             absorbed = absorb(held, event, policy, now)
             entry = _entry(delivery, event, absorbed.outcome)
             if await self._store.commit(held, absorbed, event.subject, entry):
-                return _receipt(event, absorbed.customer.version, absorbed.outcome)
+                return receipt_of(event, absorbed.customer.version, absorbed.outcome)
             metrics.commit_conflict()
         raise StoreBusy(
             "Other deliveries about this customer came first, several times over. Try again shortly."
@@ -145,7 +145,7 @@ class Ingest:
     ) -> Receipt:
         entry = _entry(delivery, decoded, outcome, why)
         held, by = await self._store.keep(entry)
-        return _receipt(decoded, None, *_again(delivery, held, by))
+        return receipt_of(decoded, None, *_again(delivery, held, by))
 
 
 def _received(delivery: Delivery, decoded: Decoded) -> SubscriptionEvent:
@@ -182,31 +182,38 @@ def _again(delivery: Delivery, held: Outcome, by: str) -> tuple[Outcome, Outcome
     return (held, None) if by == delivery.name else ("duplicate", held)
 
 
-def _receipt(
+def receipt_of(
     decoded: Decoded, version: int | None, outcome: Outcome, first: Outcome | None = None
 ) -> Receipt:
+    """Return what became of an event, and of a customer's record."""
     if isinstance(decoded, SubscriptionEvent):
         customer = decoded.subject.customer
         return Receipt(decoded.fact.event, outcome, customer, decoded.subscription, version, first)
     return Receipt(decoded.event, outcome, None, None, version, first)
 
 
+def event_id(decoded: Decoded, body: bytes) -> str:
+    """Return the id of an event; what has none is known by its content."""
+    if isinstance(decoded, SubscriptionEvent):
+        return decoded.fact.event
+    return decoded.event or f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
 def _entry(delivery: Delivery, decoded: Decoded, outcome: Outcome, why: str = "") -> Entry:
-    """Return the line for the log. What has no id is known by its content."""
+    """Return the line for the log."""
     subject, subscription, created = "", "", None
     match decoded:
         case SubscriptionEvent(fact=fact):
-            event, kind, created = fact.event, fact.type, fact.created
+            kind, created = fact.type, fact.created
             subject, subscription = str(decoded.subject), decoded.subscription
         case OtherEvent():
-            event, kind, created = decoded.event, decoded.type, decoded.created
+            kind, created = decoded.type, decoded.created
         case NotUnderstood():
-            event = decoded.event or f"sha256:{hashlib.sha256(delivery.body).hexdigest()}"
             kind = decoded.type or "unknown"
         case _:
             assert_never(decoded)
     return Entry(
-        event=event,
+        event=event_id(decoded, delivery.body),
         type=kind,
         outcome=outcome,
         delivery=delivery.name,

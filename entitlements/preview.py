@@ -2,14 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from msgspec import Struct, field
 
 from entitlements.errors import StoreBusy
 from entitlements.model import Subject
 from entitlements.policy import Policy
-from entitlements.redecide import Difference, Kind, differences, latest, redecided
+from entitlements.redecide import (
+    BY_POLICY,
+    Difference,
+    Kind,
+    differences,
+    latest,
+    redecided,
+)
 from entitlements.rewrite import rewrite
 from entitlements.store.seen import Seen
 from entitlements.store.store import Store
@@ -30,13 +37,22 @@ class Step(NamedTuple):
     found: list[Difference]
 
 
+def _none() -> dict[Kind, int]:
+    return dict.fromkeys(BY_POLICY, 0)
+
+
 class Tally(Struct):
     """The sum of a walk. Bounded: counts, not names."""
 
     customers: int = 0
-    answers: dict[Kind, int] = field(default_factory=lambda: {"gains": 0, "loses": 0, "flips": 0})
-    concerned: dict[Kind, int] = field(default_factory=lambda: {"gains": 0, "loses": 0, "flips": 0})
+    answers: dict[Kind, int] = field(default_factory=_none)
+    concerned: dict[Kind, int] = field(default_factory=_none)
     features: dict[str, dict[Kind, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, *kinds: Kind) -> Self:
+        """Return an empty one that counts other kinds of differences than those of another policy."""
+        return cls(answers=dict.fromkeys(kinds, 0), concerned=dict.fromkeys(kinds, 0))
 
     def add(self, step: Step) -> None:
         """Count one step's findings; a customer's differences come together in one step."""
@@ -48,7 +64,7 @@ class Tally(Struct):
         for difference in step.found:
             self.answers[difference.kind] += 1
             of_feature = self.features.setdefault(
-                difference.feature, {"gains": 0, "loses": 0, "flips": 0}
+                difference.feature, dict.fromkeys(self.answers, 0)
             )
             of_feature[difference.kind] += 1
 

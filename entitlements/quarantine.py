@@ -6,16 +6,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from entitlements.absorb import Held, absorb, known
-from entitlements.decode import NotUnderstood, OtherEvent, decode
 from entitlements.errors import Conflict
 from entitlements.ingest import WRONG_MODE, Ingest
-from entitlements.model import Outcome, SubscriptionEvent
-from entitlements.policy import Policy
-from entitlements.redecide import Difference, Whole, differences, latest, redecided
+from entitlements.model import Outcome
+from entitlements.redecide import Difference
+from entitlements.rehearse import Rehearsal
 from entitlements.store import quarantine
 from entitlements.store.audit import Deed
-from entitlements.store.cold import NOTHING
 from entitlements.store.store import Store
 
 REDACTED = "[redacted]"
@@ -64,32 +61,19 @@ async def foresee(store: Store, event: str, now: int, *, livemode: bool | None =
     `livemode` is the mode of the service; null for the one that is pinned, if one is.
     """
     _, body = await quarantine.one(store, event)
-    policy = await store.policy_in_force()
-    decoded = decode(body, policy.metadata_key)
-    if isinstance(decoded, NotUnderstood):
-        return Settled(event, "quarantined", why=decoded.why)
-    mode = await store.livemode() if livemode is None else livemode
-    if mode not in {None, decoded.livemode}:
-        return Settled(event, "quarantined", why=WRONG_MODE)
-    if isinstance(decoded, OtherEvent):
-        return Settled(event, "ignored")
-    return await _foreseen(store, decoded, policy, now)
-
-
-async def _foreseen(store: Store, decoded: SubscriptionEvent, policy: Policy, now: int) -> Settled:
-    """Absorb an event into a copy of what is held, decided by the policy in force as a delivery would have it."""
-    event, subject, name = decoded.fact.event, decoded.subject, decoded.subscription
-    (whole,) = await store.wholes([subject])
-    behind = whole.record.decisions and whole.record.policy != policy.digest
-    current = redecided(whole, policy) if behind else whole
-    held = Held(current.record, current.subscriptions.get(name, NOTHING))
-    if known(held, event):
-        return Settled(event, "duplicate", subject.customer, name, whole.record.version)
-    absorbed = absorb(held, decoded, policy, now)
-    after = Whole(subject, absorbed.customer, {})
-    found = list(differences(whole, after, latest(after, now)))
+    with Rehearsal(store, await store.policy_in_force(), now, livemode=livemode) as rehearsal:
+        ((receipt, why),) = await rehearsal.take([body])
+        found = [d for customer in rehearsal.consequences() for d in customer.differences]
+    if receipt.first == "quarantined":
+        return Settled(event, "quarantined", why=why)
     return Settled(
-        event, absorbed.outcome, subject.customer, name, absorbed.customer.version, data=found
+        event,
+        receipt.outcome,
+        receipt.customer,
+        receipt.subscription,
+        receipt.version,
+        why or None,
+        found,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from entitlements.decide import decide
@@ -18,7 +18,11 @@ from entitlements.model import (
 from entitlements.policy import Policy
 from entitlements.resolve import entitlement, features, next_flip
 
-Kind = Literal["gains", "loses", "flips"]
+Kind = Literal["gains", "loses", "flips", "past"]
+"""Access now, the next change of access alone, or only what held before."""
+
+BY_POLICY: tuple[Kind, ...] = ("gains", "loses", "flips")
+"""What another policy can do: it decides from now on."""
 
 
 class Whole(Struct, frozen=True):
@@ -32,7 +36,7 @@ class Whole(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """One answer that another policy changes: access now, or only when it changes next."""
+    """One answer that another policy or more events change: access now, or only when it changes next."""
 
     customer: str
     account: str | None
@@ -42,6 +46,8 @@ class Difference(Struct, frozen=True):
     becomes: Entitlement
     flip_was: int | None
     flip_becomes: int | None
+    since: int | UnsetType = UNSET
+    """Of what events change: the first instant of the time in which access differs."""
 
 
 PAST = 16

@@ -106,8 +106,8 @@ def next_change(record: CustomerRecord, at: int) -> int | None:
 def next_flip(record: CustomerRecord, feature: str, at: int) -> int | None:
     """Return the first instant after `at` at which the feature is granted or denied anew, or null."""
     now = _answer(record, feature, at).granted
-    instants = _instants(record, feature, at)
-    return next((t for t in instants if _answer(record, feature, t).granted != now), None)
+    later = instants(record, feature, at)
+    return next((t for t in later if _answer(record, feature, t).granted != now), None)
 
 
 def _answer(record: CustomerRecord, feature: str, at: int) -> _Answer:
@@ -168,14 +168,14 @@ def _next_change(
     record: CustomerRecord, feature: str, at: int, now: _Answer
 ) -> tuple[int | None, Then | None]:
     """Return the first instant after `at` at which the answer is another one, and what it is then."""
-    for instant in _instants(record, feature, at):
+    for instant in instants(record, feature, at):
         later = _answer(record, feature, instant)
         if later != now:
             return instant, Then(later.granted, later.reason)
     return None, None
 
 
-def _instants(record: CustomerRecord, feature: str, at: int) -> list[int]:
+def instants(record: CustomerRecord, feature: str, at: int) -> list[int]:
     """Return, in order, the instants after `at` at which the answer can change."""
     said = [d.features[feature] for d in record.decisions.values() if feature in d.features]
     found = {segment.start for timeline in said for segment in timeline}

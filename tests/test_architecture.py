@@ -17,11 +17,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 POLICY = "policy policy_file policy_dump policy_words toml_lines span reasons"
 LAYERS = (  # the lowest first: a room imports from the lines before its own, and not from its neighbours
     "model errors",
-    f"{POLICY} order fold compact decide redecide resolve history given pauses flips absorb cursor",  # except here
+    f"{POLICY} order fold compact decide redecide resolve history given pauses flips absorb cursor consequences",
     "wire settings_values",
     "verify decode store stripe_api settings policy_load logs metrics sandbox",
-    "rewrite cache paced reading",
+    "rewrite cache paced reading overlay",
     "ingest answers preview paused",
+    "rehearse",
     "heal quarantine",
     "http worker",
     "cli",

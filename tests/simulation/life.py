@@ -44,6 +44,14 @@ def lived(choose: Choose, most: int = 12) -> History:
     return tuple(_Life(choose, most).moments())
 
 
+def renamed(event: Body, customer: str, subscription: str | None = None) -> Body:
+    """Return an event as it would tell of another customer's subscription."""
+    name = subscription or f"sub_of_{customer}"
+    data = event["data"]
+    body = data["object"] | {"customer": customer, "id": name}
+    return event | {"data": data | {"object": body}, "id": f"{event['id']}_{name}"}
+
+
 class _Life:
     def __init__(self, choose: Choose, most: int) -> None:
         self._choose = choose

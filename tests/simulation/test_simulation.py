@@ -15,12 +15,11 @@ from entitlements.model import Subject
 from entitlements.policy import BUILT_IN
 from entitlements.resolve import entitlement
 from entitlements.sandbox.event import encoded
-from entitlements.sandbox.shapes import Body
 from tests.simulation.__main__ import simulate
 from tests.simulation.check import Run, run, story
 from tests.simulation.core import WRONG, Core, service
 from tests.simulation.delivery import MODES, duplicated
-from tests.simulation.life import PRODUCT, Choose, History, lived
+from tests.simulation.life import PRODUCT, Choose, lived, renamed
 from tests.simulation.truth import granted, instants
 from tests.support.stores import opened
 
@@ -87,29 +86,15 @@ def test_a_wrong_answer_is_told_as_a_story() -> None:
     assert "the answer after delivery 2 is" in told
 
 
-def _as(history: History, customer: str) -> list[Body]:
-    """Return the events of a life under the name of another customer and subscription."""
-    found = []
-    for moment in history:
-        for event in moment.events:
-            data = event["data"]
-            body = data["object"] | {"customer": customer, "id": f"sub_of_{customer}"}
-            found.append(
-                event | {"data": data | {"object": body}, "id": f"{event['id']}_{customer}"}
-            )
-    return found
-
-
 @pytest.mark.asyncio
 async def test_the_whole_service_agrees(store_url: str) -> None:
     """Many lives at once, shuffled and repeated, through three takers of deliveries into a real store."""
     rng = Random(3)  # noqa: S311  a test's own
     lives = {f"cus_{n}": lived(rng.randrange) for n in range(150)}
     deliveries = [
-        event
+        renamed(arrival.event, name)
         for name, history in lives.items()
-        for event in [a.event for a in duplicated(history, rng.randrange)]
-        for event in _as((history[0]._replace(events=(event,)),), name)
+        for arrival in duplicated(history, rng.randrange)
     ]
     rng.shuffle(deliveries)
     end = max(history[-1].at for history in lives.values()) + 1

@@ -1,0 +1,151 @@
+"""What would become of events, and of answers, if they were taken in: by the same rules, and nothing is written.
+
+Events of one customer build on each other, as they would. So what is foreseen is the difference that all of them make
+together to what holds now, whatever each by itself would do.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self
+
+from msgspec.structs import replace
+
+from entitlements.absorb import Held, absorb, known
+from entitlements.compact import precedes
+from entitlements.consequences import consequences
+from entitlements.decode import Decoded, NotUnderstood, OtherEvent, decode
+from entitlements.ingest import TOO_OLD, WRONG_MODE, Receipt, event_id, receipt_of
+from entitlements.model import Outcome, Subject, SubscriptionEvent
+from entitlements.overlay import MOST, Foretold, Overlay
+from entitlements.policy import Policy
+from entitlements.redecide import Difference, Whole, latest, redecided, superseding
+from entitlements.store import marks
+from entitlements.store.cold import NOTHING
+from entitlements.store.store import Store
+
+
+class Foreseen(NamedTuple):
+    """What would become of one event."""
+
+    receipt: Receipt
+    why: str = ""
+    """Why it could not be taken in, or would have no place any more."""
+
+
+class Consequence(NamedTuple):
+    """What all of the events together would do to one customer."""
+
+    subject: Subject
+    differences: list[Difference]
+    ambiguous: list[str]
+    """Of the subscriptions that they are about, those whose latest second would be in doubt."""
+
+
+class Rehearsal:
+    """Takes events as `Ingest` does, into what is held as it is now, and nowhere else. Closed with a `with` block."""
+
+    def __init__(
+        self,
+        store: Store,
+        policy: Policy,
+        now: int,
+        *,
+        livemode: bool | None = None,
+        most: int = MOST,
+    ) -> None:
+        """`policy` is the one in force; `livemode` is null for the mode that is pinned, if one is.
+
+        Up to `most` of the customers whom the events would change are held in memory.
+        """
+        self._store = store
+        self._policy = policy
+        self._now = now
+        self._livemode = livemode
+        self._overlay = Overlay(most)
+        self._customers: dict[Subject, Foretold] = {}
+        """Of the batch at hand, whoever it is about."""
+        self._marks: dict[str, Outcome] = {}
+        """Likewise of what moves no subscription."""
+
+    def __enter__(self) -> Self:
+        """Return itself, to be closed with the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._overlay.close()
+
+    async def take(self, bodies: Sequence[bytes]) -> list[Foreseen]:
+        """Foresee what would become of authentic bodies, in their order, after all that were taken before.
+
+        A batch is read at once: some hundreds are a good number. Raises BadRequest for what is not JSON, StoreError.
+        """
+        read = [decode(body, self._policy.metadata_key) for body in bodies]
+        if self._livemode is None:
+            self._livemode = await self._store.livemode()
+        await self._fetch([one for one in read if isinstance(one, SubscriptionEvent)])
+        names = [event_id(one, body) for one, body in zip(read, bodies, strict=True)]
+        self._marks = await marks.outcomes(self._store, set(names))
+        return [self._foreseen(one, name) for one, name in zip(read, names, strict=True)]
+
+    async def _fetch(self, events: Sequence[SubscriptionEvent]) -> None:
+        found = {subject: self._overlay.get(subject) for subject in {e.subject for e in events}}
+        self._customers = {subject: one for subject, one in found.items() if one}
+        for whole in await self._store.wholes([s for s, one in found.items() if not one]):
+            self._customers[whole.subject] = Foretold(whole, whole)
+
+    def _foreseen(self, one: Decoded, name: str) -> Foreseen:
+        if isinstance(one, NotUnderstood):
+            return self._keep(one, name, "quarantined", one.why)
+        if self._livemode is None:
+            self._livemode = one.livemode
+        if one.livemode != self._livemode:
+            return self._keep(one, name, "quarantined", WRONG_MODE)
+        if isinstance(one, OtherEvent):
+            return self._keep(one, name, "ignored")
+        whole = self._customers[one.subject].after
+        held = Held(whole.record, whole.subscriptions.get(one.subscription, NOTHING))
+        if first := known(held, name):
+            return Foreseen(receipt_of(one, whole.record.version, "duplicate", first.outcome))
+        if precedes(held.subscription.base, one.fact):
+            return self._keep(one, name, "stale", TOO_OLD)
+        return self._absorb(one)
+
+    def _absorb(self, event: SubscriptionEvent) -> Foreseen:
+        before, whole = self._customers[event.subject]
+        whole, name = self._caught_up(whole), event.subscription
+        told = replace(event, fact=replace(event.fact, received_ms=self._now * 1000))
+        held = Held(whole.record, whole.subscriptions.get(name, NOTHING))
+        found = absorb(held, told, self._policy, self._now)
+        subscriptions = {**whole.subscriptions, name: found.subscription}
+        after = Foretold(before, Whole(event.subject, found.customer, subscriptions))
+        self._customers[event.subject] = after
+        self._overlay.put(after)
+        return Foreseen(receipt_of(event, found.customer.version, found.outcome))
+
+    def _caught_up(self, whole: Whole) -> Whole:
+        """Return a customer as it would first be decided anew, where it is still decided by another policy."""
+        if not whole.record.decisions or whole.record.policy == self._policy.digest:
+            return whole
+        anew = redecided(whole, self._policy)
+        return replace(anew, record=superseding(whole.record, anew.record, self._now))
+
+    def _keep(self, one: Decoded, name: str, outcome: Outcome, why: str = "") -> Foreseen:
+        """Foresee what store/keep.lua would do: what was quarantined and is understood when it comes again is news."""
+        held = self._overlay.kept(name) or self._marks.get(name)
+        if held and (outcome == "quarantined" or held != "quarantined"):
+            return Foreseen(receipt_of(one, None, "duplicate", held), why)
+        self._overlay.keep(name, outcome)
+        return Foreseen(receipt_of(one, None, outcome), why)
+
+    def consequences(self) -> Iterator[Consequence]:
+        """Yield what would become of each customer whom the events would change, once each."""
+        for before, after in self._overlay:
+            found = consequences(before, after, self._policy, latest(after, self._now))
+            yield Consequence(before.subject, list(found), _ambiguous(before, after))
+
+
+def _ambiguous(before: Whole, after: Whole) -> list[str]:
+    return [
+        name
+        for name, cold in after.subscriptions.items()
+        if cold.state and cold.state.ambiguous and cold != before.subscriptions.get(name)
+    ]
