@@ -97,7 +97,7 @@ class Group:
 @contextmanager
 def cluster(home: Path, executable: str | None = None) -> Iterator[Group]:
     """Run three primaries with a replica each; the first three are the primaries."""
-    ports = _ports(12)
+    ports = free_ports(12)
     with ExitStack() as running:
         nodes: list[Node] = []
         for n, (port, bus) in enumerate(zip(ports[::2], ports[1::2], strict=True)):
@@ -118,7 +118,7 @@ def cluster(home: Path, executable: str | None = None) -> Iterator[Group]:
 @contextmanager
 def sentinel(home: Path, executable: str | None = None) -> Iterator[Group]:
     """Run a primary, its replica, and three Sentinels that watch them."""
-    ports = _ports(5)
+    ports = free_ports(5)
     with ExitStack() as running:
         data = [
             _run(running, Node(home / f"data{n}", port, _data_options(), executable or binary()))
@@ -205,7 +205,7 @@ def _hosts(nodes: list[Node]) -> str:
     return ",".join(f"{HOST}:{node.port}" for node in nodes)
 
 
-def _ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that are free now: all of them are held at once, so that none comes twice."""
     with ExitStack() as held:
         found = []

@@ -1,0 +1,105 @@
+"""The processes of a benchmark: the service as it is run, the floors, and a store for these; each in its place."""
+
+import hashlib
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from entitlements.store.embedded import EmbeddedStore
+from tests.bench import machine
+from tests.bench.floors import HOST
+from tests.bench.subscriptions import SECRET
+from tests.support.clusters import free_ports
+from tests.support.command import PATIENCE, environment, running, serving, store_pid
+from tests.support.servers import until
+
+TOP = Path(__file__).parents[2]
+
+
+class Server(NamedTuple):
+    """Something that takes requests: where, and in which processes."""
+
+    address: tuple[str, int] | str
+    watched: Mapping[str, int]
+
+
+def tokens(count: int = 1) -> list[str]:
+    """Return the bearer tokens of so many callers."""
+    return [f"ent_read_of_the_benchmark_{n}" for n in range(count)]
+
+
+def settings(count: int = 1) -> dict[str, str]:
+    """Return the settings of a service with so many callers, all but where its store is."""
+    digests = [hashlib.sha256(token.encode()).hexdigest() for token in tokens(count)]
+    callers = [f"caller-{n}:read:{digest}" for n, digest in enumerate(digests)]
+    return {
+        "PORT": "0",
+        "ENTITLEMENTS_WEBHOOK_SECRETS": SECRET,
+        "ENTITLEMENTS_TOKENS": ",".join(callers),
+        "ENTITLEMENTS_DURABILITY": "fsync",
+        "ENTITLEMENTS_LOG_FORMAT": "json",
+    }
+
+
+class Service:
+    """`entitlements serve`, to be started and started again: with an embedded store, or on one that runs already."""
+
+    server: Server
+
+    def __init__(self, home: Path, places: machine.Places, **given: str) -> None:
+        self._home = home
+        self._places = places
+        self._env = environment(**settings(), **given)
+        self._data = Path(given.get("ENTITLEMENTS_DATA_DIR", ""))
+        self._embedded = "ENTITLEMENTS_DATA_DIR" in given
+        self._starts = 0
+        self._running = ExitStack()
+
+    def start(self) -> float:
+        """Return once it answers; return the seconds that it took."""
+        home = self._home / f"start-{self._starts}"
+        home.mkdir(parents=True)
+        self._starts += 1
+        began = time.monotonic()
+        with machine.pinned(self._places.server):
+            process = self._running.enter_context(running("serve", home=home, env=self._env))
+        self._running.callback(process.stop)
+        url = urlsplit(serving(process).url)
+        took = time.monotonic() - began
+        watched = {"server": process.process.pid}
+        if self._embedded:
+            watched["store"] = store_pid(self._data)
+            machine.move(watched["store"], self._places.load)
+        self.server = Server((str(url.hostname), int(url.port or 0)), watched)
+        return took
+
+    def stop(self) -> None:
+        """End it, and the store that it brought."""
+        self._running.close()
+
+
+@contextmanager
+def floor(name: str, home: Path, store: EmbeddedStore, places: machine.Places) -> Iterator[Server]:
+    """Run a floor for as long as the block runs."""
+    (home / name).mkdir()
+    (port,) = free_ports(1)
+    command = (sys.executable, "-m", "tests.bench.floors")
+    env = environment(PYTHONPATH=str(TOP))
+    with (
+        machine.pinned(places.server),
+        running(name, str(port), store.url, home=home / name, command=command, env=env) as process,
+    ):
+        until(lambda: _listens(port), PATIENCE)
+        watched = {"server": process.process.pid, "store": store.pid}
+        yield Server((HOST, port), watched)
+
+
+def _listens(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection((HOST, port)):
+        return True
+    return False
