@@ -5,21 +5,23 @@ Nothing is acknowledged that is not stored. Whoever calls may call again with th
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from entitlements import metrics
-from entitlements.absorb import absorb, known
+from entitlements.absorb import Absorbed, absorb, known
 from entitlements.compact import precedes
 from entitlements.decode import Decoded, NotUnderstood, OtherEvent, decode
 from entitlements.errors import StoreBusy
 from entitlements.model import Outcome, Subject, SubscriptionEvent
 from entitlements.policy import Policy
 from entitlements.rewrite import rewrite
-from entitlements.store import quarantine
-from entitlements.store.audit import Record
+from entitlements.side_by_side import side_by_side
+from entitlements.store import marks, quarantine
+from entitlements.store.audit import Deed, Record
 from entitlements.store.entry import Entry
 from entitlements.store.store import Store
 
@@ -28,6 +30,9 @@ LATE = 60
 
 ATTEMPTS = 8
 """Writers may race for one customer; an attempt that is lost means that somebody else's was won."""
+
+AT_ONCE = 48
+"""Customers whose events are replayed side by side: fewer than a client has connections."""
 
 TOO_OLD = "it is older than all that is retained of its subscription (log_retention)"
 WRONG_MODE = "its livemode is not the one that this service is for (ENTITLEMENTS_LIVEMODE)"
@@ -51,6 +56,8 @@ class Delivery(Struct, frozen=True):
     body: bytes
     received_ms: int
     name: str
+    replayed: bool = False
+    """What it changes is marked in the feed."""
 
 
 class Ingest:
@@ -68,17 +75,49 @@ class Ingest:
 
         Raises BadRequest where it is not JSON, StoreError where it could not be stored: then nothing is acknowledged.
         """
-        policy = self.policy
-        decoded = decode(body, policy.metadata_key)
+        decoded = decode(body, self.policy.metadata_key)
         delivery = Delivery(body, int(now * 1000), secrets.token_urlsafe(6))
+        receipt = await self._enter(delivery, decoded)
+        if _settled(receipt) and _late(decoded, now):
+            await quarantine.leaves(self._store, *_come_again(receipt, int(now)))
+        return receipt
+
+    async def replay(
+        self, bodies: Sequence[bytes], now: float, deed: Deed, run: str
+    ) -> list[Receipt]:
+        """Take in authentic bodies again, or for the first time, for a run of a replay; in their order.
+
+        What is about different customers goes in side by side. Raises as `deliver`: to try all again does no harm.
+        """
+        read = [decode(body, self.policy.metadata_key) for body in bodies]
+        queues: dict[object, list[int]] = {}
+        for n, one in enumerate(read):
+            about = one.subject if isinstance(one, SubscriptionEvent) else event_id(one, bodies[n])
+            queues.setdefault(about, []).append(n)
+        for first in (one for one in read if not isinstance(one, NotUnderstood)):
+            await self._of_other_mode(first)
+            break
+        receipts: dict[int, Receipt] = {}
+
+        async def follow(queue: Sequence[int]) -> None:
+            for n in queue:
+                name = f"{run}.{secrets.token_urlsafe(6)}"
+                delivery = Delivery(bodies[n], int(now * 1000), name, replayed=True)
+                receipts[n] = await self._enter(delivery, read[n])
+
+        await side_by_side((follow(queue) for queue in queues.values()), AT_ONCE)
+        found = [receipts[n] for n in range(len(bodies))]
+        events = [r.event for r in found if r.event and _settled(r)]
+        for event in await marks.waiting(self._store, events):
+            await quarantine.leaves(self._store, event, deed.record("quarantine.replayed", event))
+        return found
+
+    async def _enter(self, delivery: Delivery, decoded: Decoded) -> Receipt:
         if isinstance(decoded, NotUnderstood):
             return await self._keep(delivery, decoded, "quarantined", decoded.why)
         if await self._of_other_mode(decoded):
             return await self._keep(delivery, decoded, "quarantined", WRONG_MODE)
-        receipt = await self._take(delivery, decoded, policy)
-        if now - _created(decoded) > LATE:
-            await quarantine.leaves(self._store, *_come_again(receipt, int(now)))
-        return receipt
+        return await self._take(delivery, decoded, self.policy)
 
     async def readmit(self, body: bytes, now: float) -> Receipt | str:
         """Take in a body that was quarantined, by the same steps; or return why it cannot be.
@@ -125,6 +164,8 @@ class Ingest:
                 event = _received(delivery, decode(delivery.body, policy.metadata_key))
                 continue
             absorbed = absorb(held, event, policy, now)
+            if delivery.replayed:
+                absorbed = _marked(absorbed)
             entry = _entry(delivery, event, absorbed.outcome)
             if await self._store.commit(held, absorbed, event.subject, entry):
                 return receipt_of(event, absorbed.customer.version, absorbed.outcome)
@@ -157,8 +198,25 @@ def _received(delivery: Delivery, decoded: Decoded) -> SubscriptionEvent:
     return replace(decoded, fact=fact)
 
 
-def _created(decoded: SubscriptionEvent | OtherEvent) -> int:
-    return decoded.fact.created if isinstance(decoded, SubscriptionEvent) else decoded.created
+def _marked(absorbed: Absorbed) -> Absorbed:
+    """Mark the changes that the event makes, and not those that the clock had made before."""
+    told = (
+        replace(change, replayed=True) if change.event else change for change in absorbed.changes
+    )
+    return replace(absorbed, changes=tuple(told))
+
+
+def _settled(receipt: Receipt) -> bool:
+    """Tell whether an event is taken in, and has nothing more to wait for."""
+    return "quarantined" not in {receipt.outcome, receipt.first}
+
+
+def _late(decoded: Decoded, now: float) -> bool:
+    """Tell whether an event may have come before, and been quarantined."""
+    if isinstance(decoded, NotUnderstood):
+        return False
+    created = decoded.fact.created if isinstance(decoded, SubscriptionEvent) else decoded.created
+    return now - created > LATE
 
 
 def _come_again(receipt: Receipt, now: int) -> tuple[str, Record]:

@@ -234,6 +234,8 @@ class Change(Struct, frozen=True, omit_defaults=True):
     account: str | None = None
     event: str | None = None
     """The event that caused it; null where the clock did."""
+    replayed: bool = False
+    """Whether a replay brought the event: what it says may be long past."""
 
 
 class Then(Struct, frozen=True):

@@ -13,6 +13,7 @@ from msgspec import Struct
 from entitlements.model import CustomerRecord, Outcome, Subject, SubscriptionRecord
 from entitlements.redecide import Whole
 from entitlements.store import cold
+from entitlements.store.marks import Marked
 
 MOST = 2_000
 """Customers in memory."""
@@ -45,7 +46,9 @@ class Overlay:
         self._near: dict[Subject, Foretold] = {}
         self._far = sqlite3.connect("", isolation_level=None)
         self._far.execute("CREATE TABLE customers (name TEXT PRIMARY KEY, body BLOB)")
-        self._far.execute("CREATE TABLE kept (event TEXT PRIMARY KEY, outcome TEXT)")
+        self._far.execute(
+            "CREATE TABLE kept (partition, event, outcome, PRIMARY KEY (partition, event))"
+        )
 
     def get(self, subject: Subject) -> Foretold | None:
         """Return what is foreseen of a customer; null where nothing is."""
@@ -80,14 +83,15 @@ class Overlay:
             if found.before.subject not in self._near:
                 yield found
 
-    def kept(self, event: str) -> Outcome | None:
+    def kept(self, event: Marked) -> Outcome | None:
         """Return as what an event would be kept that moves no subscription; null where it would not."""
-        found = self._far.execute("SELECT outcome FROM kept WHERE event = ?", [event]).fetchone()
+        asked = "SELECT outcome FROM kept WHERE partition = ? AND event = ?"
+        found = self._far.execute(asked, event).fetchone()
         return found[0] if found else None
 
-    def keep(self, event: str, outcome: Outcome) -> None:
+    def keep(self, event: Marked, outcome: Outcome) -> None:
         """Foresee that an event is kept."""
-        self._far.execute("REPLACE INTO kept VALUES (?, ?)", [event, outcome])
+        self._far.execute("REPLACE INTO kept VALUES (?, ?, ?)", [*event, outcome])
 
     def close(self) -> None:
         """Forget everything."""

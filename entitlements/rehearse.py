@@ -20,6 +20,7 @@ from entitlements.policy import Policy
 from entitlements.redecide import Difference, Whole, latest, redecided, superseding
 from entitlements.store import marks
 from entitlements.store.cold import NOTHING
+from entitlements.store.marks import Marked
 from entitlements.store.store import Store
 
 
@@ -63,7 +64,7 @@ class Rehearsal:
         self._overlay = Overlay(most)
         self._customers: dict[Subject, Foretold] = {}
         """Of the batch at hand, whoever it is about."""
-        self._marks: dict[str, Outcome] = {}
+        self._marks: dict[Marked, Outcome] = {}
         """Likewise of what moves no subscription."""
 
     def __enter__(self) -> Self:
@@ -82,15 +83,29 @@ class Rehearsal:
         if self._livemode is None:
             self._livemode = await self._store.livemode()
         await self._fetch([one for one in read if isinstance(one, SubscriptionEvent)])
-        names = [event_id(one, body) for one, body in zip(read, bodies, strict=True)]
-        self._marks = await marks.outcomes(self._store, set(names))
-        return [self._foreseen(one, name) for one, name in zip(read, names, strict=True)]
+        pairs = [(one, event_id(one, body)) for one, body in zip(read, bodies, strict=True)]
+        named = {self._marked(one, name) for one, name in pairs if self._may_be_marked(one)}
+        self._marks = await marks.outcomes(self._store, named)
+        return [self._foreseen(one, name) for one, name in pairs]
 
     async def _fetch(self, events: Sequence[SubscriptionEvent]) -> None:
         found = {subject: self._overlay.get(subject) for subject in {e.subject for e in events}}
         self._customers = {subject: one for subject, one in found.items() if one}
         for whole in await self._store.wholes([s for s, one in found.items() if not one]):
             self._customers[whole.subject] = Foretold(whole, whole)
+
+    def _may_be_marked(self, one: Decoded) -> bool:
+        """Tell whether an event is not simply a fact; one that is too old while others are taken in was so before."""
+        if not isinstance(one, SubscriptionEvent) or one.livemode != self._livemode:
+            return True
+        cold = self._customers[one.subject].after.subscriptions.get(one.subscription, NOTHING)
+        return precedes(cold.base, one.fact)
+
+    def _marked(self, one: Decoded, name: str) -> Marked:
+        """Return where the mark of an event is looked for that moves no subscription (`Store.keep`)."""
+        if isinstance(one, SubscriptionEvent) and one.livemode == self._livemode:
+            return Marked(self._store.partition(str(one.subject)), name)
+        return Marked(self._store.partition(name), name)
 
     def _foreseen(self, one: Decoded, name: str) -> Foreseen:
         if isinstance(one, NotUnderstood):
@@ -130,10 +145,11 @@ class Rehearsal:
 
     def _keep(self, one: Decoded, name: str, outcome: Outcome, why: str = "") -> Foreseen:
         """Foresee what store/keep.lua would do: what was quarantined and is understood when it comes again is news."""
-        held = self._overlay.kept(name) or self._marks.get(name)
+        where = self._marked(one, name)
+        held = self._overlay.kept(where) or self._marks.get(where)
         if held and (outcome == "quarantined" or held != "quarantined"):
             return Foreseen(receipt_of(one, None, "duplicate", held), why)
-        self._overlay.keep(name, outcome)
+        self._overlay.keep(where, outcome)
         return Foreseen(receipt_of(one, None, outcome), why)
 
     def consequences(self) -> Iterator[Consequence]:

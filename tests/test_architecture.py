@@ -20,7 +20,7 @@ LAYERS = (  # the lowest first: a room imports from the lines before its own, an
     f"{POLICY} order fold compact decide redecide resolve history given pauses flips absorb cursor consequences",
     "wire settings_values",
     "verify decode store stripe_api settings policy_load logs metrics sandbox",
-    "rewrite cache paced reading overlay",
+    "rewrite cache paced reading overlay side_by_side",
     "ingest answers preview paused",
     "rehearse",
     "heal quarantine",

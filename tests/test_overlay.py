@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from entitlements.model import CustomerRecord, Subject, SubscriptionRecord
 from entitlements.overlay import Foretold, Overlay
 from entitlements.redecide import Whole
+from entitlements.store.marks import Marked
 from tests.test_consequences import BEGUN, CUT_OFF, held
 
 SUBJECTS = [Subject(f"cus_{n}", "acct_1" if n % 2 else None) for n in range(20)]
@@ -61,7 +62,8 @@ def test_nobody_is_foreseen_who_was_not_put(overlay: Overlay) -> None:
 
 def test_what_would_be_kept_is_known_with_its_outcome(overlay: Overlay) -> None:
     """The last one, as in the store."""
-    assert overlay.kept("evt_1") is None
-    overlay.keep("evt_1", "quarantined")
-    overlay.keep("evt_1", "ignored")
-    assert overlay.kept("evt_1") == "ignored"
+    here, there = Marked(3, "evt_1"), Marked(4, "evt_1")
+    assert overlay.kept(here) is None
+    overlay.keep(here, "quarantined")
+    overlay.keep(here, "ignored")
+    assert (overlay.kept(here), overlay.kept(there)) == ("ignored", None)

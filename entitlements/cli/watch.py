@@ -114,6 +114,7 @@ def _line(event: Event) -> str:
     change = event.data
     word = "granted" if change["granted"] else "denied"
     cause = change["event"] or "by the clock"
+    cause += " (replayed)" if change.get("replayed") else ""
     parts = (change["customer"], change["feature"], word, change["reason"])
     return "  ".join((rfc3339(change["at"]), *parts, f"x{change['quantity']}", cause))
 

@@ -54,7 +54,7 @@ class Frame(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True, tag_field="object", tag="change"):
-    """A change as it is sent; `event` null where the clock caused it."""
+    """A change as it is sent; `event` null where the clock caused it, `replayed` true where a replay brought it."""
 
     customer: str
     account: str | msgspec.UnsetType
@@ -65,6 +65,7 @@ class Told(Struct, frozen=True, tag_field="object", tag="change"):
     version: int
     at: int
     event: str | None
+    replayed: bool | msgspec.UnsetType
 
 
 def frame(change: Change, at: Cursor) -> bytes:
@@ -79,6 +80,7 @@ def frame(change: Change, at: Cursor) -> bytes:
         version=change.version,
         at=change.at,
         event=change.event,
+        replayed=change.replayed or msgspec.UNSET,
     )
     return _event("change", at, _encode(said))
 

@@ -1,24 +1,30 @@
 """The marks of many events at once: of those that were kept and moved no subscription."""
 
-from collections.abc import Collection
-
-import msgspec
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from entitlements.model import Outcome
 from entitlements.store import keys
 from entitlements.store.client import reaching
+from entitlements.store.entry import outcome_of
 from entitlements.store.replies import text
 from entitlements.store.store import Store
 
 
-async def outcomes(store: Store, events: Collection[str]) -> dict[str, Outcome]:
+class Marked(NamedTuple):
+    """An event, and the partition that its mark is in: that of its customer if it is too old, else that of its id."""
+
+    partition: int
+    event: str
+
+
+async def outcomes(store: Store, events: Collection[Marked]) -> dict[Marked, Outcome]:
     """Return what became of those among some events that have a mark, in one round trip.
 
     One that has waited in the quarantine for longer than marks are kept is known by its place there (keep.lua).
     """
     pipeline = store.redis.pipeline(transaction=False)
-    for event in events:
-        p = store.partition(event)
+    for p, event in events:
         pipeline.get(keys.event(p, event))
         pipeline.exists(keys.waiting(p, event))
     async with reaching():
@@ -27,8 +33,15 @@ async def outcomes(store: Store, events: Collection[str]) -> dict[str, Outcome]:
     return {event: _outcome(mark) for event, mark, waits in pairs if mark or waits}
 
 
+async def waiting(store: Store, events: Sequence[str]) -> list[str]:
+    """Return those among some events that wait in the quarantine, in one round trip."""
+    pipeline = store.redis.pipeline(transaction=False)
+    for event in events:
+        pipeline.exists(keys.waiting(store.partition(event), event))
+    async with reaching():
+        found = await pipeline.execute()
+    return [event for event, waits in zip(events, found, strict=True) if waits]
+
+
 def _outcome(mark: bytes | None) -> Outcome:
-    found: Outcome = msgspec.convert(
-        text(mark).partition(" ")[0] if mark else "quarantined", Outcome
-    )
-    return found
+    return outcome_of(text(mark).partition(" ")[0] if mark else "quarantined")
