@@ -1,8 +1,6 @@
 """What people do about events that were quarantined: see what taking one in would mean, take it in, discard it."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from msgspec import Struct
 
@@ -15,7 +13,6 @@ from entitlements.store import quarantine
 from entitlements.store.audit import Deed
 from entitlements.store.store import Store
 
-REDACTED = "[redacted]"
 RETRY, DISCARD = "quarantine.retry", "quarantine.discard"
 
 
@@ -75,24 +72,3 @@ async def foresee(store: Store, event: str, now: int, *, livemode: bool | None =
         why or None,
         found,
     )
-
-
-def shown(body: bytes) -> str:
-    """Return a body as JSON for people's eyes, in ASCII, with the values of secrets left out.
-
-    Stripe puts client secrets into some objects: https://docs.stripe.com/api/payment_intents/object.
-    """
-    try:
-        value = _without_secrets(json.loads(body, parse_constant=str))
-        return json.dumps(value, indent=2)
-    except (ValueError, RecursionError) as error:
-        return json.dumps(f"{len(body)} bytes that cannot be shown: {error}")
-
-
-def _without_secrets(value: Any) -> Any:  # noqa: ANN401  any JSON
-    if isinstance(value, dict):
-        return {
-            key: REDACTED if "secret" in key.lower() and inner else _without_secrets(inner)
-            for key, inner in value.items()
-        }
-    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value

@@ -11,6 +11,7 @@ from entitlements.cli.carry import export, import_
 from entitlements.cli.check import check
 from entitlements.cli.demo import demo
 from entitlements.cli.dev import dev
+from entitlements.cli.events import app as events
 from entitlements.cli.policy import app as policy
 from entitlements.cli.quarantine import app as quarantine
 from entitlements.cli.serve import serve
@@ -35,6 +36,7 @@ app.command()(check)
 app.add_typer(trigger, name="trigger")
 app.command()(watch)
 app.add_typer(policy, name="policy")
+app.add_typer(events, name="events")
 app.add_typer(quarantine, name="quarantine")
 app.command()(export)
 app.command(name="import")(import_)

@@ -59,14 +59,14 @@ def show(event: Event, *, as_json: AsJson = False) -> None:
     """Print one event's body as it was sent, but for secrets; beside it why it waits, and what a retry would do."""
     import msgspec
 
-    from entitlements import quarantine
+    from entitlements import redact
     from entitlements.store.quarantine import one
 
     settings = deeds.settings()
 
     async def read(store: "Store") -> "tuple[Waiting, str, Settled]":
         waiting, body = await one(store, event)
-        return waiting, quarantine.shown(body), await _foresee(settings, store, event)
+        return waiting, redact.shown(body), await _foresee(settings, store, event)
 
     waiting, body, foreseen = deeds.with_store(settings, NAME, read)
     if as_json:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from entitlements.errors import BadRequest
 from entitlements.span import seconds
 
+_SPANS = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
 _LATEST = 253_402_300_799  # the last second of the year 9999, and of RFC 3339
 
 
@@ -25,6 +26,16 @@ def instant(text: str, now: int) -> int:
 def rfc3339(at: int | None) -> str:
     """Return an instant for people, in UTC; nothing for null."""
     return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def span(seconds: int) -> str:
+    """Return a time for people, by its two largest units: `2 h 5 min`."""
+    sign, left, parts = "-" if seconds < 0 else "", abs(seconds), list[str]()
+    for unit, size in _SPANS.items():
+        count, left = divmod(left, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return sign + " ".join(parts[:2])
 
 
 def _offset(text: str, now: int) -> int | None:

@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from entitlements import policy_file
 from entitlements.errors import BadRequest, PolicyError, StoreUnavailable
-from entitlements.http import body, paused, quarantine, sheet
+from entitlements.http import body, events, paused, quarantine, sheet
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.state import State
 from entitlements.policy import Policy
@@ -83,6 +83,7 @@ routes = [
             refusals=(PolicyError, StoreUnavailable),
         ),
     ),
+    *events.routes,
     *quarantine.routes,
     *paused.routes,
 ]

@@ -4,7 +4,7 @@ from msgspec import Raw, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from entitlements import quarantine
+from entitlements import quarantine, redact
 from entitlements.errors import BadRequest, Conflict, NotFound, StoreError, StoreUnavailable
 from entitlements.http import deeds
 from entitlements.http.deeds import LIMIT, STARTING_AFTER, Reasoned, answer, given
@@ -83,7 +83,7 @@ async def show(request: Request[State]) -> Response:
     retry = await quarantine.foresee(
         state["store"], event, int(state["clock"]()), livemode=livemode
     )
-    return answer(Shown(_entry(waiting), Raw(quarantine.shown(raw).encode()), retry))
+    return answer(Shown(_entry(waiting), Raw(redact.shown(raw).encode()), retry))
 
 
 async def retry(request: Request[State]) -> Response:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from entitlements.cli.times import instant, rfc3339
+from entitlements.cli.times import instant, rfc3339, span
 from entitlements.errors import BadRequest
 
 NOW = 1_800_000_000
@@ -39,3 +39,20 @@ def test_a_time_is_shown_in_utc() -> None:
     assert rfc3339(1_798_761_600) == "2027-01-01T00:00:00Z"
     assert instant(rfc3339(NOW), 0) == NOW
     assert not rfc3339(None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (41, "41 s"),
+        (60, "1 min"),
+        (7_500, "2 h 5 min"),
+        (86_401, "1 d 1 s"),
+        (90_061, "1 d 1 h"),
+        (-3, "-3 s"),
+    ],
+)
+def test_a_span_is_said_by_its_two_largest_units(seconds: int, said: str) -> None:
+    """What is smaller does not matter beside them."""
+    assert span(seconds) == said
