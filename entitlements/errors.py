@@ -16,6 +16,7 @@ EntitlementsError
 ├── StripeError
 │   ├── StripeUnavailable  cannot be reached, or asks us to wait: try again
 │   ├── StripeRefused      understood, and will not do it
+│   │   └── StripeMissing  since it has no such object
 │   └── StripeKeyMissing   not asked, since there is no key
 └── StoreError
     ├── StoreUnavailable   cannot be reached, or refused the command: try again
@@ -89,6 +90,10 @@ class StripeUnavailable(StripeError):
 
 class StripeRefused(StripeError):
     """Stripe understood the call and refuses it; the message has its words."""
+
+
+class StripeMissing(StripeRefused):
+    """Stripe has no object of that name, or has it no longer."""
 
 
 class StripeKeyMissing(StripeError):

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from entitlements.cli.at_stripe import pause, portal, resume
 from entitlements.cli.carry import export, import_
 from entitlements.cli.check import check
 from entitlements.cli.demo import demo
@@ -38,6 +39,9 @@ app.command()(watch)
 app.add_typer(policy, name="policy")
 app.add_typer(events, name="events")
 app.add_typer(quarantine, name="quarantine")
+app.command()(pause)
+app.command()(resume)
+app.command()(portal)
 app.command()(export)
 app.command(name="import")(import_)
 app.add_typer(token, name="token")

@@ -13,9 +13,10 @@ import typer
 from entitlements.cli.times import instant
 from entitlements.cli.trigger_options import TIME, Options
 from entitlements.cli.trigger_run import run
+from entitlements.model import KnownBehavior
 from entitlements.sandbox import subscription as life
 from entitlements.sandbox.stage import DAY, HOUR, Stage
-from entitlements.sandbox.subscription import Behavior, Change, Opening
+from entitlements.sandbox.subscription import Change, Opening
 
 app = typer.Typer(
     help="Post signed Stripe events about one subscription, and show what the service answers.",
@@ -57,7 +58,7 @@ def activated(scene: Stage) -> Change:
 @_command
 def pause(
     scene: Stage,
-    behavior: Annotated[Behavior, typer.Option(help="What becomes of invoices meanwhile.")],
+    behavior: Annotated[KnownBehavior, typer.Option(help="What becomes of invoices meanwhile.")],
     resumes_at: Annotated[
         str | None, typer.Option(help=f"When it ends: {TIME} [default: when unset]")
     ] = None,

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import cache as once
+from functools import partial
 
 import structlog
 from starlette.applications import Starlette
@@ -36,6 +38,7 @@ from entitlements.settings import Settings
 from entitlements.store.feed import Feed
 from entitlements.store.notices import Notices
 from entitlements.store.store import Store
+from entitlements.stripe_api import required
 
 POLICY_EVERY = 1.0
 """Seconds between looks at which policy is in force. `preview.LAG` counts on it."""
@@ -87,6 +90,7 @@ async def open_state(
             ingest=Ingest(writes, policy, livemode=settings.livemode),
             answers=Answers(reads, policy, cache),
             store=reads,
+            stripe=once(partial(required, settings.stripe_api_key, settings.stripe_api_base)),
             feed=feed,
             watch=Watch(watched, settings.durability),
             readiness=Readiness(feed.end),

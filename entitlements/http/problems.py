@@ -65,6 +65,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.FeedUnavailable: Kind("feed-unavailable", "Nobody more can follow here", 503, _RETRY),
     errors.BeyondRetention: Kind("beyond-retention", "That is longer ago than what is kept", 410),
     errors.StripeKeyMissing: Kind("stripe-key-missing", "This needs a key to Stripe's API", 409),
+    errors.StripeMissing: Kind("stripe-missing", "Stripe has no such thing", 404),
     errors.StripeRefused: Kind("stripe-refused", "Stripe refuses to do it", 409),
     errors.StripeUnavailable: Kind("stripe-unavailable", "Stripe is not available", 503, _RETRY),
     errors.StoreBusy: Kind("store-busy", "Too many writes at once", 503, _RETRY),

@@ -10,6 +10,7 @@ from entitlements.policy import Policy
 from entitlements.settings import Settings
 from entitlements.store.feed import Feed
 from entitlements.store.store import Store
+from entitlements.stripe_api import StripeApi
 
 
 class Readiness:
@@ -33,6 +34,8 @@ class State(TypedDict):
     ingest: Ingest
     answers: Answers
     store: Store
+    stripe: Callable[[], StripeApi]
+    """Raises StripeKeyMissing."""
     watch: Watch
     """Whatever writes does it within `watch.safe()`."""
     feed: Feed

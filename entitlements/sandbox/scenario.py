@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from entitlements.model import KnownBehavior
 from entitlements.sandbox import subscription as life
 from entitlements.sandbox.ids import Ids
 from entitlements.sandbox.shapes import Body, Terms
@@ -70,7 +71,7 @@ def _subscribes(cue: Cue) -> Change:
     return life.create(cue.terms, cue.at, cue.ids)
 
 
-def _pauses(behavior: life.Behavior, resumes_at: int | None = None) -> Callable[[Cue], Change]:
+def _pauses(behavior: KnownBehavior, resumes_at: int | None = None) -> Callable[[Cue], Change]:
     def pause(cue: Cue) -> Change:
         until = None if resumes_at is None else cue.now + resumes_at
         return life.pause_collection(cue.subscription, behavior, until)

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 from entitlements.errors import BadRequest
+from entitlements.model import KnownBehavior
 from entitlements.sandbox.ids import Ids
 from entitlements.sandbox.shapes import Body, Terms, new, with_period
 
-Behavior = Literal["void", "keep_as_draft", "mark_uncollectible"]
 Opening = Literal["active", "trialing", "incomplete"]
 
 _BILLING = ("active", "past_due", "unpaid")
@@ -89,7 +89,7 @@ def activate(subscription: Body, now: int, invoice: str) -> Change:
 
 
 def pause_collection(
-    subscription: Body, behavior: Behavior, resumes_at: int | None = None
+    subscription: Body, behavior: KnownBehavior, resumes_at: int | None = None
 ) -> Change:
     """Stop collecting payments, until `resumes_at` (Unix seconds) or until unset. The status stays.
 

@@ -12,12 +12,13 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import cache
+from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import stripe
 
-from entitlements.errors import StripeRefused, StripeUnavailable
+from entitlements.errors import StripeError, StripeMissing, StripeRefused, StripeUnavailable
 
 TIMEOUT = 8.0
 """Seconds for one request: less than order.READ_SPAN, within which a read may have seen what happened."""
@@ -64,8 +65,7 @@ class Calls:
         except (stripe.RateLimitError, stripe.APIConnectionError) as error:
             raise StripeUnavailable(_said(error)) from error
         except stripe.StripeError as error:
-            again = error.http_status is None or error.http_status >= 500  # noqa: PLR2004  the server's own
-            raise (StripeUnavailable if again else StripeRefused)(_said(error)) from error
+            raise _kind(error)(_said(error)) from error
         took = time.monotonic() - began
         in_time(took)
         return Answer(_stamp(found.headers, took), found.body.encode())
@@ -100,6 +100,12 @@ def _client(key: str, base: str) -> stripe.StripeClient:
 
 def _account(account: str | None) -> dict[str, str]:
     return {"stripe_account": account} if account else {}
+
+
+def _kind(error: stripe.StripeError) -> type[StripeError]:
+    if error.http_status is None or error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return StripeUnavailable
+    return StripeMissing if error.code == "resource_missing" else StripeRefused
 
 
 def _said(error: stripe.StripeError) -> str:

@@ -7,11 +7,8 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
-Behavior = Literal["keep_as_draft", "mark_uncollectible", "void"]
-"""What becomes of invoices while collection is paused."""
-
-BEHAVIORS: tuple[Behavior, ...] = get_args(Behavior)
-
+from entitlements.model import KnownBehavior, PauseCollection
+from entitlements.wire import Id
 
 Flow = Literal[
     "payment_method_update", "subscription_cancel", "subscription_pause", "subscription_update"
@@ -24,9 +21,18 @@ FLOWS: tuple[Flow, ...] = get_args(Flow)
 class Pause(Struct, frozen=True):
     """`pause_collection`, as it is set."""
 
-    behavior: Behavior
+    behavior: KnownBehavior
     resumes_at: int | None = None
     """Unix seconds; null until it is cleared."""
+
+
+class Subscription(Struct, frozen=True):
+    """A subscription, as far as the collection of payment is concerned."""
+
+    id: str
+    customer: str
+    status: str
+    pause_collection: PauseCollection | None = None
 
 
 class Account(Struct, frozen=True):
@@ -69,8 +75,14 @@ class PortalConfiguration(Struct, frozen=True):
     livemode: bool
     features: Features
 
+    @property
+    def customers_pause(self) -> bool:
+        """Tell whether customers pause by themselves there."""
+        pause = self.features.subscription_pause
+        return pause is not None and pause.enabled
 
-class PortalSession(Struct, frozen=True):
+
+class PortalSession(Struct, frozen=True, tag_field="object", tag="billing_portal.session"):
     """A customer's way into the portal, for a short while."""
 
     id: str
@@ -83,12 +95,12 @@ class PortalSession(Struct, frozen=True):
 class PortalRequest(Struct, frozen=True):
     """What a portal session is made with. Null: as Stripe's default has it."""
 
-    customer: str
-    configuration: str | None = None
+    customer: Id
+    configuration: Id | None = None
     return_url: str | None = None
     flow: Flow | None = None
     """Where it leads at once, for this one purpose."""
-    subscription: str | None = None
+    subscription: Id | None = None
     """What the flow is about, of those that are about one."""
 
     def params(self) -> dict[str, Any]:

@@ -11,12 +11,14 @@ import pytest
 import pytest_asyncio
 from httpx2 import Response
 
+from entitlements.cli.dev import KEY
 from entitlements.http.docs.page import curl, page
 from entitlements.http.docs.schemas import words
 from entitlements.http.docs.style import STYLE
 from entitlements.sandbox.shapes import Body
 from tests.support.bodies import event, subscription
 from tests.support.service import OPERATE, Service, serving
+from tests.support.stripes import SUBSCRIPTION, stripe
 
 EVIL = "<script>alert(1)</script>\"'&`<b>`"
 VOID = {"meta", "br"}
@@ -54,8 +56,12 @@ class Reader(HTMLParser):
 
 @pytest_asyncio.fixture
 async def service(store_url: str) -> AsyncGenerator[Service]:
-    """Give the service on an empty store."""
-    async with serving(store_url) as found:
+    """Give the service on an empty store, and a sandbox Stripe behind it."""
+    async with (
+        stripe() as beyond,
+        serving(store_url, stripe_api_key=KEY, stripe_api_base=beyond.url) as found,
+    ):
+        beyond.holds(SUBSCRIPTION)
         yield found
 
 

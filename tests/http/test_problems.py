@@ -25,6 +25,7 @@ STATUSES = {
     errors.VersionNotReached: 412,
     errors.StripeKeyMissing: 409,
     errors.StripeRefused: 409,
+    errors.StripeMissing: 404,
     errors.StripeUnavailable: 503,
     errors.StoreUnavailable: 503,
     errors.StoreBusy: 503,
@@ -77,7 +78,7 @@ def test_every_error_has_a_kind(error: type[Exception]) -> None:
     kind = kind_of(error("x"))
     assert kind.name
     assert kind.title
-    passes = issubclass(error, (StoreError, errors.FeedUnavailable))
+    passes = issubclass(error, (StoreError, errors.FeedUnavailable, errors.StripeUnavailable))
     assert ("Retry-After" in kind.headers) == passes
     assert (kind.status == 503) == passes
 

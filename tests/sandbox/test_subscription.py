@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from entitlements.errors import BadRequest
+from entitlements.model import KnownBehavior
 from entitlements.sandbox import subscription as life
 from entitlements.sandbox.shapes import Body, Terms
 from entitlements.sandbox.subscription import Change
@@ -64,7 +65,7 @@ def test_the_end_of_a_trial_starts_the_first_paid_period(now: int, start: int) -
 
 
 @pytest.mark.parametrize("behavior", ["void", "keep_as_draft", "mark_uncollectible"])
-def test_pausing_collection_changes_nothing_else(behavior: life.Behavior) -> None:
+def test_pausing_collection_changes_nothing_else(behavior: KnownBehavior) -> None:
     """The status stays, and `paused` is not among the events."""
     change = life.pause_collection(ACTIVE, behavior, NOW + DAY)
     assert change.types == UPDATED

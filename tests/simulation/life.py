@@ -9,6 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 from entitlements.errors import BadRequest
+from entitlements.model import KnownBehavior
 from entitlements.sandbox import subscription as stripe
 from entitlements.sandbox.event import Endpoint, events
 from entitlements.sandbox.ids import random_ids
@@ -21,7 +22,7 @@ PRODUCT = "pro"
 BEFORE_BASIL = "2024-06-20"
 
 OPENINGS: tuple[stripe.Opening, ...] = ("active", "trialing", "incomplete")
-BEHAVIORS: tuple[stripe.Behavior, ...] = ("void", "keep_as_draft", "mark_uncollectible")
+BEHAVIORS: tuple[KnownBehavior, ...] = ("void", "keep_as_draft", "mark_uncollectible")
 
 Choose = Callable[[int], int]
 """Returns one of the numbers below n; 0 is the plainest."""
