@@ -69,10 +69,11 @@ def _never_charged(state: State, pause: Pause) -> bool:
 
 def _unpaid(era: _Era, review: Review | None, policy: Policy) -> Iterator[tuple[int, int]]:
     """Yield the stretches in which an item was granted and not paid for."""
+    stop = era.end if era.pause.resumes_at is None else min(era.end, era.pause.resumes_at)
     for item in era.state.snapshot.items:
         start = max(era.begin, era.pause.paid_until.get(item.id, era.begin))
-        stop = era.end if era.pause.resumes_at is None else min(era.end, era.pause.resumes_at)
-        for begin, end in _granted(era, item, review, policy):
+        granted = _granted(era, item, review, policy) if start < stop else ()
+        for begin, end in granted:
             if max(begin, start) < min(end, stop):
                 yield max(begin, start), min(end, stop)
 

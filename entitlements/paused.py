@@ -32,11 +32,14 @@ class Page(NamedTuple):
     following: str | None
 
 
-async def report(store: Store, asked: Asked) -> AsyncGenerator[list[Paused]]:
-    """Yield the whole report, the newest pause first, some at a time. Raises StoreUnavailable."""
+async def report(store: Store, asked: Asked) -> AsyncGenerator[tuple[int, list[Paused]]]:
+    """Yield the whole report, the newest pause first, some at a time, and at how many of the list was looked for them.
+
+    Raises StoreUnavailable.
+    """
     async with aclosing(_read(store, asked)) as read:
         async for entries in read:
-            yield [one for _, one in entries if one]
+            yield len(entries), [one for _, one in entries if one]
 
 
 async def page(store: Store, asked: Asked, limit: int, after: Place | None = None) -> Page:

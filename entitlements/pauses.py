@@ -188,8 +188,16 @@ COLUMNS = (
 )
 
 
+def cells(found: Struct, columns: Sequence[str]) -> tuple[object, ...]:
+    """Return what stands under some columns, each the name of a field; spaces part several names."""
+    values = (getattr(found, name) for name in columns)
+    return tuple(" ".join(map(_name, v)) if isinstance(v, tuple) else v for v in values)
+
+
+def _name(value: str | Entitlement) -> str:
+    return value.feature if isinstance(value, Entitlement) else value
+
+
 def row(found: Paused) -> tuple[object, ...]:
-    """Return one as a row of a table, in the order of COLUMNS: times in Unix seconds, names parted by spaces."""
-    cells = {name: getattr(found, name) for name in COLUMNS}
-    cells["features"] = tuple(one.feature for one in found.features)
-    return tuple(" ".join(cell) if isinstance(cell, tuple) else cell for cell in cells.values())
+    """Return one as a row of a table, in the order of COLUMNS; times in Unix seconds."""
+    return cells(found, COLUMNS)

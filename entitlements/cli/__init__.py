@@ -13,6 +13,7 @@ from entitlements.cli.check import check
 from entitlements.cli.demo import demo
 from entitlements.cli.dev import dev
 from entitlements.cli.events import app as events
+from entitlements.cli.paused import paused
 from entitlements.cli.policy import app as policy
 from entitlements.cli.quarantine import app as quarantine
 from entitlements.cli.serve import serve
@@ -42,6 +43,7 @@ app.add_typer(quarantine, name="quarantine")
 app.command()(pause)
 app.command()(resume)
 app.command()(portal)
+app.command()(paused)
 app.command()(export)
 app.command(name="import")(import_)
 app.add_typer(token, name="token")

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(doing: str) -> Iterator[Callable[[float, str], None]]:
-    """Show how far some work is; give what is told the share done (0 to 1) and a word on it."""
+def progress(doing: str) -> Iterator[Callable[[float | None, str], None]]:
+    """Show how far some work is; give what is told the share done (0 to 1, null if nobody knows) and a word on it."""
     if not sys.stderr.isatty():
         yield lambda _share, _said: None
         return
@@ -28,4 +28,6 @@ def progress(doing: str) -> Iterator[Callable[[float, str], None]]:
     )
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task(doing, total=1.0, said="")
-        yield lambda share, said: bar.update(task, completed=share, said=said)
+        yield lambda share, said: bar.update(
+            task, total=None if share is None else 1.0, completed=share or 0.0, said=said
+        )

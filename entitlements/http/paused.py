@@ -88,7 +88,7 @@ def _wanted(request: Request[State], taken: Parameters) -> Wanted:
 
 async def _csv(store: Store, asked: Asked) -> AsyncIterator[str]:
     yield sheet.lines([COLUMNS])
-    async for some in report(store, asked):
+    async for _, some in report(store, asked):
         yield sheet.lines(map(row, some))
 
 
