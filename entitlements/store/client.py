@@ -93,12 +93,15 @@ async def reaching() -> AsyncGenerator[None]:
         async with asyncio.timeout(PATIENCE):
             yield
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise StoreUnavailable(
-            f"The store did not do its work ({said}). Try again shortly."
-        ) from error
+        raise unavailable(error) from error
     if _cancellations() > cancelled:
         raise asyncio.CancelledError
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """Return our own error for whatever kept the store from doing its work."""
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return StoreUnavailable(f"The store did not do its work ({said}). Try again shortly.")
 
 
 def _cancellations() -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from entitlements.errors import Conflict, StoreUnavailable
 from entitlements.store import keys
 from entitlements.store.client import connect, reaching
+from entitlements.store.lane import Piped
 from entitlements.store.lines import Part, Tail, raw
 from entitlements.store.safety import Durability, refuse_unsafe
 from entitlements.store.scan import scan
@@ -36,7 +37,7 @@ async def opened(url: str, partitions: int, durability: Durability) -> AsyncGene
     redis = connect(url, "entitlements-import")
     try:
         await refuse_unsafe(redis, durability)
-        yield Store(redis, partitions, durability)
+        yield Store(redis, Piped(redis), partitions, durability)
     finally:
         await redis.aclose()
 

@@ -14,6 +14,7 @@ from entitlements.redecide import Whole
 from entitlements.store import cold, keys
 from entitlements.store.client import connect, reaching
 from entitlements.store.entry import Entry, Value, outcome_of
+from entitlements.store.lane import Asking, lane
 from entitlements.store.meta import Meta
 from entitlements.store.replica import replicated, run_replicated
 from entitlements.store.replies import script, text
@@ -35,11 +36,14 @@ NOBODY = CustomerRecord(version=0)
 class Store(Meta):
     """Everything that knows how decisions are laid out in Redis.
 
-    `redis`, `partitions`, `partition` and `run` are for the modules of this room alone.
+    `redis`, `asking`, `partitions`, `partition` and `run` are for the modules of this room alone.
     """
 
-    def __init__(self, redis: Redis, partitions: int, durability: Durability) -> None:
-        super().__init__(redis)
+    def __init__(
+        self, redis: Redis, asking: Asking, partitions: int, durability: Durability
+    ) -> None:
+        super().__init__(asking)
+        self.redis = redis
         self.partitions = partitions
         self._durability = durability
         self._on_written: list[Callable[[Subject, int], object]] = []
@@ -56,13 +60,15 @@ class Store(Meta):
         try:
             await refuse_unsafe(redis, durability)
             await _refuse_half(redis)
-            return cls(redis, await Meta(redis).pin_partitions(), durability)
+            asking = lane(url, name, redis, replicated=durability == "replica")
+            return cls(redis, asking, await Meta(asking).pin_partitions(), durability)
         except BaseException:
             await redis.aclose()
             raise
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.asking.close()
         await self.redis.aclose()
 
     async def ping(self) -> None:
@@ -77,29 +83,23 @@ class Store(Meta):
 
     async def customer(self, subject: Subject) -> CustomerRecord:
         """Return the hot record of a customer: empty, with version 0, where nothing is held."""
-        async with reaching():
-            raw = await self.redis.get(keys.customer(self.partition(str(subject)), subject))
-        return _customer.decode(raw) if raw else NOBODY
+        (record,) = await self.customers([subject])
+        return record
 
     async def customers(self, subjects: list[Subject]) -> list[CustomerRecord]:
         """Return the hot records of many customers, in their order, in one round trip."""
-        pipeline = self.redis.pipeline(transaction=False)  # a cluster has them in many slots
-        for subject in subjects:
-            pipeline.get(keys.customer(self.partition(str(subject)), subject))
-        async with reaching():
-            raws = await pipeline.execute()
+        names = [keys.customer(self.partition(str(s)), s) for s in subjects]
+        raws = await self.asking.ask(*[("GET", name) for name in names])
         return [_customer.decode(raw) if raw else NOBODY for raw in raws]
 
     async def held(self, subject: Subject, subscription: str) -> Held:
         """Return the records that an event about a subscription is to be absorbed into."""
         p = self.partition(str(subject))
-        names = keys.customer(p, subject), keys.subscription(p, subject, subscription)
-        pipeline = self.redis.pipeline(transaction=False)
-        for name in names:  # a cluster's pipeline has no MGET
-            pipeline.get(name)
-        pipeline.zscore(keys.shared(p, "due"), str(subject))
-        async with reaching():
-            hot, old, due = await pipeline.execute()
+        hot, old, due = await self.asking.ask(
+            ("GET", keys.customer(p, subject)),
+            ("GET", keys.subscription(p, subject, subscription)),
+            ("ZSCORE", keys.shared(p, "due"), str(subject)),
+        )
         return _held(hot, old, due)
 
     async def subscriptions(self, subject: Subject, names: list[str]) -> list[SubscriptionRecord]:
@@ -208,10 +208,10 @@ class Store(Meta):
         self, script: AsyncScript, p: int, names: Sequence[str], values: Sequence[Value]
     ) -> object:
         """Run a script, to the configured durability: also where a retry finds that the first try has written."""
-        async with reaching():
-            if self._durability == "replica":
+        if self._durability == "replica":
+            async with reaching():
                 return await run_replicated(self.redis, p, script, names, values)
-            return await script(keys=names, args=values)
+        return await self.asking.run(script, names, values)
 
     async def send(self, p: int, command: Sequence[Value]) -> object:
         """Send one command about a partition, to the configured durability."""
@@ -226,8 +226,8 @@ class Store(Meta):
         return keys.partition(name, self.partitions)
 
 
-def _due(score: float | None) -> int | None:
-    return None if score is None else int(score)
+def _due(score: float | bytes | None) -> int | None:
+    return None if score is None else int(float(score))
 
 
 async def _refuse_half(redis: Redis) -> None:
@@ -240,5 +240,5 @@ async def _refuse_half(redis: Redis) -> None:
         )
 
 
-def _held(hot: bytes | str | None, old: bytes | str | None, due: float | None) -> Held:
+def _held(hot: bytes | str | None, old: bytes | str | None, due: float | bytes | None) -> Held:
     return Held(_customer.decode(hot) if hot else NOBODY, cold.decode(old), _due(due))
