@@ -6,6 +6,7 @@ Source: https://docs.stripe.com/webhooks (verify manually).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from stripe import SignatureVerificationError, WebhookSignature
 
@@ -19,11 +20,18 @@ MAX_HEADER = 4096
 """Bytes. Stripe sends about a hundred for each secret in use."""
 
 
-def verify(body: bytes, header: bytes | None, secrets: Sequence[str], now: float) -> int:
+class Verified(NamedTuple):
+    """What is proven of a delivery: when it was signed (Unix seconds), and with which of the secrets."""
+
+    at: int
+    secret: str
+
+
+def verify(body: bytes, header: bytes | None, secrets: Sequence[str], now: float) -> Verified:
     """Check Stripe's signature of a webhook.
 
     Takes the raw body, the raw `Stripe-Signature` header, the secrets any of which may have signed, and Unix seconds.
-    Returns the timestamp that was signed. Raises SignatureInvalid, saying what was wrong, in every other case.
+    Raises SignatureInvalid, saying what was wrong, wherever it is not proven.
     """
     if not header:
         raise SignatureInvalid(
@@ -37,13 +45,13 @@ def verify(body: bytes, header: bytes | None, secrets: Sequence[str], now: float
             "Check the clock of this machine, or have Stripe send the event again: each delivery is signed anew."
         )
     payload = _text(body, "body")
-    matching = [_matches(payload, text, secret) for secret in secrets]  # all of them: constant work
-    if not any(matching):
+    matching = [s for s in secrets if _matches(payload, text, s)]  # all of them: constant work
+    if not matching:
         raise SignatureInvalid(
             "No configured secret made this signature. Compare ENTITLEMENTS_WEBHOOK_SECRETS with the endpoint's "
             "signing secret in Stripe, and let nothing between Stripe and here change the body."
         )
-    return signed_at
+    return Verified(signed_at, matching[0])
 
 
 def _text(raw: bytes, what: str) -> str:

@@ -38,25 +38,25 @@ def header(body: bytes = BODY, at: int = NOW, secret: str = SECRET) -> bytes:
 )
 def test_a_signature_of_stripes_recipe_is_accepted(sent: bytes) -> None:
     """One right `v1` is enough, wherever it stands; other schemes are passed over."""
-    assert verify(BODY, sent, [SECRET], NOW) == NOW
+    assert verify(BODY, sent, [SECRET], NOW) == (NOW, SECRET)
 
 
 @pytest.mark.parametrize("secret", [SECRET, OTHER, "whsec_ü"])
 def test_any_secret_may_have_signed(secret: str) -> None:
     """While a secret is rolled, deliveries of both come through."""
-    assert verify(BODY, header(secret=secret), [SECRET, OTHER, "whsec_ü"], NOW) == NOW
+    assert verify(BODY, header(secret=secret), [SECRET, OTHER, "whsec_ü"], NOW) == (NOW, secret)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"\x00", "\U0001f600".encode()])
 def test_any_text_can_be_signed(body: bytes) -> None:
     """What is signed is bytes that are UTF-8; whether they are an event is not asked here."""
-    assert verify(body, header(body), [SECRET], NOW) == NOW
+    assert verify(body, header(body), [SECRET], NOW) == (NOW, SECRET)
 
 
 @pytest.mark.parametrize("off", [-TOLERANCE, 0, TOLERANCE])
 def test_a_timestamp_within_the_tolerance_is_accepted(off: int) -> None:
     """Five minutes either way are within it."""
-    assert verify(BODY, header(at=NOW + off), [SECRET], NOW) == NOW + off
+    assert verify(BODY, header(at=NOW + off), [SECRET], NOW) == (NOW + off, SECRET)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from entitlements.http import (
 )
 from entitlements.http.problems import on_crash, on_error, on_http_error
 from entitlements.http.request_id import RequestID
+from entitlements.http.signing import Signing
 from entitlements.http.state import Readiness, State
 from entitlements.http.watch import EVERY, Watch
 from entitlements.ingest import Ingest
@@ -92,6 +93,7 @@ async def open_state(
             store=reads,
             stripe=once(partial(required, settings.stripe_api_key, settings.stripe_api_base)),
             feed=feed,
+            signing=Signing(writes),
             watch=Watch(watched, settings.durability),
             readiness=Readiness(feed.end),
             configured=configured,

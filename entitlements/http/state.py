@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from entitlements.answers import Answers
+from entitlements.http.signing import Signing
 from entitlements.http.watch import Watch
 from entitlements.ingest import Ingest
 from entitlements.policy import Policy
@@ -36,6 +37,7 @@ class State(TypedDict):
     store: Store
     stripe: Callable[[], StripeApi]
     """Raises StripeKeyMissing."""
+    signing: Signing
     watch: Watch
     """Whatever writes does it within `watch.safe()`."""
     feed: Feed

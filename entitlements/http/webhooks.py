@@ -69,12 +69,14 @@ async def _take(request: Request[State]) -> Receipt:
     raw = await body.read(request)
     header = b",".join(v for k, v in request.headers.raw if k == b"stripe-signature")
     now = state["clock"]()
-    verify(raw, header, state["settings"].webhook_secrets, now)
+    proven = verify(raw, header, state["settings"].webhook_secrets, now)
     try:
         async with asyncio.timeout(PATIENCE), state["watch"].safe():
-            return await state["ingest"].deliver(raw, now)
+            receipt = await state["ingest"].deliver(raw, now)
     except TimeoutError as error:
         raise StoreUnavailable("The store did not answer in time. Send the event again.") from error
+    await state["signing"].verified(proven.secret, now)
+    return receipt
 
 
 routes = routed(

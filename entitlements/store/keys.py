@@ -71,6 +71,10 @@ def policy(digest: str) -> str:
     return f"ent:policy:{digest}"
 
 
+SECRETS = "ent:secrets"
+"""Hash: by the fingerprint of a signing secret, when (Unix seconds) a delivery was verified with it."""
+
+
 def calls(second: int) -> str:
     """Name the count of calls to Stripe within one second, of all processes together."""
     return f"ent:calls:{second}"
