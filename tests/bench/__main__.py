@@ -12,23 +12,13 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.bench.cases import CASES, closure
+from tests.bench.loads import QUICK, Pace
 from tests.bench.report import document, rows, show
 from tests.bench.rounds import Void, run
-from tests.bench.scene import Pace, staged
+from tests.bench.scene import staged
 
 WIDTH = 120
 """Columns of the tables where they go to no terminal."""
-
-QUICK = Pace(
-    seconds=1.0,
-    queries=4_000,
-    webhooks=2_000,
-    pins=False,
-    callers=4,
-    deliveries=4,
-    forgives=True,
-)
-"""For a machine that may have a lot else to do: little at once, and nobody bound to a processor."""
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ import uvloop
 
 from tests.bench import machine
 from tests.bench.figures import latency, percentile
-from tests.bench.job import Job, Result
+from tests.bench.job import Address, Job, Result
 from tests.bench.wire import REFUSED, WIRES, Wrong
 
 TICK = 0.001
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
 async def run(job: Job) -> Result:
     """Do a job."""
     load = Load(job) if job.rate is None else OnTime(job, job.rate)
-    transports = [await _connect(job, load) async for _ in _one_by_one(job)]
+    transports = [await _connect(job, load, at) async for at in _one_by_one(job)]
     ticking = asyncio.create_task(_tick(load)) if isinstance(load, OnTime) else None
     await _until(load, job.warm / 2)
     if load.over.is_set() and not load.wrong:
@@ -231,19 +231,19 @@ async def run(job: Job) -> Result:
     )
 
 
-async def _one_by_one(job: Job) -> AsyncIterator[int]:
+async def _one_by_one(job: Job) -> AsyncIterator[Address]:
     """Let the load rise in the first half of the time before it counts."""
     for n in range(job.connections):
-        yield n
+        yield job.addresses[n % len(job.addresses)]
         await asyncio.sleep(job.warm / 2 / job.connections)
 
 
-async def _connect(job: Job, load: Load) -> asyncio.Transport:
+async def _connect(job: Job, load: Load, address: Address) -> asyncio.Transport:
     loop, made = asyncio.get_running_loop(), lambda: Connection(load, job.depth)
-    if isinstance(job.address, str):
-        transport, _ = await loop.create_unix_connection(made, job.address)
+    if isinstance(address, str):
+        transport, _ = await loop.create_unix_connection(made, address)
         return transport
-    reached, _ = await loop.create_connection(made, *job.address)
+    reached, _ = await loop.create_connection(made, *address)
     return reached
 
 

@@ -4,12 +4,15 @@ from typing import Literal
 
 from msgspec import Struct
 
+Address = tuple[str, int] | str
+"""Host and port, or the path of a socket."""
+
 
 class Job(Struct, frozen=True, kw_only=True):
     """A load: what to send where, how, and for how long. Times are in seconds."""
 
-    address: tuple[str, int] | str
-    """Host and port, or the path of a socket."""
+    addresses: list[Address]
+    """Connections are shared out among them."""
     requests: list[bytes]
     once: bool = False
     """Each request is sent once, and the load ends with the last of them; otherwise they go round."""

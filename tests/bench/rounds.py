@@ -1,10 +1,11 @@
 """Rounds: every case once in each, so that whatever the machine does besides falls on all of them alike."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from tests.bench.cases import Case
 from tests.bench.generator import measure
-from tests.bench.job import Result
+from tests.bench.job import Job, Result
 from tests.bench.scene import Scene
 
 DIRTY = 0.1
@@ -27,25 +28,24 @@ def run(
         so_far: dict[str, Result] = {}
         for case in cases:
             say(f"round {n + 1} of {rounds}: {case.title}")
-            so_far[case.name] = _cleanest(scene, case, so_far, again)
+            places = scene.places.load if case.generator == "load" else scene.places.server
+            so_far[case.name] = cleanest(partial(case.job, scene, so_far), places, again)
             found[case.name].append(so_far[case.name])
     return found
 
 
-def _cleanest(scene: Scene, case: Case, so_far: dict[str, Result], again: int) -> Result:
-    best = _once(scene, case, so_far)
+def cleanest(job: Callable[[], Job], places: frozenset[int], again: int) -> Result:
+    """Measure a load; one that others disturbed again, up to so many times, to keep the best. Raises Void."""
+    best = _measured(job(), places)
     for _ in range(again):
         if best.others <= DIRTY:
             break
-        best = min(best, _once(scene, case, so_far), key=lambda result: result.others)
+        best = min(best, _measured(job(), places), key=lambda result: result.others)
     return best
 
 
-def _once(scene: Scene, case: Case, so_far: dict[str, Result]) -> Result:
-    job = case.job(scene, so_far)
-    places = scene.places.load if case.generator == "load" else scene.places.server
+def _measured(job: Job, places: frozenset[int]) -> Result:
     result = measure(job, places)
     if result.wrong or not result.answers:
-        said = "\n".join(result.wrong) or "nothing was answered"
-        raise Void(f"{case.name} is void, and with it the run: {said}")
+        raise Void("\n".join(result.wrong) or "nothing was answered")
     return result

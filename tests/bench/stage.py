@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from entitlements.store.embedded import EmbeddedStore
 from tests.bench import machine
 from tests.bench.floors import HOST
+from tests.bench.job import Address
 from tests.bench.subscriptions import SECRET
 from tests.support.clusters import free_ports
 from tests.support.command import PATIENCE, environment, running, serving, store_pid
@@ -24,8 +25,15 @@ TOP = Path(__file__).parents[2]
 class Server(NamedTuple):
     """Something that takes requests: where, and in which processes."""
 
-    address: tuple[str, int] | str
+    addresses: list[Address]
     watched: Mapping[str, int]
+
+    def beside(self, other: "Server") -> "Server":
+        """Return this one and another one, as if they were one."""
+        named = {
+            f"{name}-2" if name in self.watched else name: p for name, p in other.watched.items()
+        }
+        return Server([*self.addresses, *other.addresses], {**self.watched, **named})
 
 
 def tokens(count: int = 1) -> list[str]:
@@ -47,16 +55,22 @@ def settings(count: int = 1) -> dict[str, str]:
 
 
 class Service:
-    """`entitlements serve`, to be started and started again: with an embedded store, or on one that runs already."""
+    """`entitlements serve`, to be started and started again: with a store of its own, or on one that runs already."""
 
     server: Server
 
-    def __init__(self, home: Path, places: machine.Places, **given: str) -> None:
+    def __init__(
+        self, home: Path, places: machine.Places, store: Path | EmbeddedStore, callers: int = 1
+    ) -> None:
         self._home = home
         self._places = places
-        self._env = environment(**settings(), **given)
-        self._data = Path(given.get("ENTITLEMENTS_DATA_DIR", ""))
-        self._embedded = "ENTITLEMENTS_DATA_DIR" in given
+        self._store = store
+        where = (
+            {"ENTITLEMENTS_DATA_DIR": str(store)}
+            if isinstance(store, Path)
+            else {"ENTITLEMENTS_REDIS_URL": store.url}
+        )
+        self._env = environment(**settings(callers), **where)
         self._starts = 0
         self._running = ExitStack()
 
@@ -71,16 +85,20 @@ class Service:
         self._running.callback(process.stop)
         url = urlsplit(serving(process).url)
         took = time.monotonic() - began
-        watched = {"server": process.process.pid}
-        if self._embedded:
-            watched["store"] = store_pid(self._data)
-            machine.move(watched["store"], self._places.load)
-        self.server = Server((str(url.hostname), int(url.port or 0)), watched)
+        watched = {"server": process.process.pid, "store": self._pid_of_store()}
+        self.server = Server([(str(url.hostname), int(url.port or 0))], watched)
         return took
 
     def stop(self) -> None:
         """End it, and the store that it brought."""
         self._running.close()
+
+    def _pid_of_store(self) -> int:
+        if isinstance(self._store, EmbeddedStore):
+            return self._store.pid
+        pid = store_pid(self._store)
+        machine.move(pid, self._places.load)
+        return pid
 
 
 @contextmanager
@@ -96,7 +114,7 @@ def floor(name: str, home: Path, store: EmbeddedStore, places: machine.Places) -
     ):
         until(lambda: _listens(port), PATIENCE)
         watched = {"server": process.process.pid, "store": store.pid}
-        yield Server((HOST, port), watched)
+        yield Server([(HOST, port)], watched)
 
 
 def _listens(port: int) -> bool:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,14 +19,17 @@ from rich.console import Console
 from entitlements.ingest import Ingest
 from entitlements.policy import BUILT_IN
 from entitlements.verify import verify
-from tests.bench import preload
+from tests.bench import plots, preload
 from tests.bench.cases import CASES, Case, Target, closure
+from tests.bench.comparing import Part, series
 from tests.bench.figures import Spread, latency, percentile, slope
 from tests.bench.generator import run
 from tests.bench.job import Job, Latency, Result
+from tests.bench.loads import some
+from tests.bench.readers import BEGINS, CHANGE, HEARD, Reader
 from tests.bench.report import rows, show
 from tests.bench.rounds import DIRTY
-from tests.bench.subscriptions import SECRET, created, customer, renewed
+from tests.bench.subscriptions import SECRET, Kind, created, customer, renewed
 from tests.bench.wire import WIRES, Wrong, command, get
 from tests.support.servers import client
 from tests.support.stores import opened
@@ -100,13 +104,14 @@ def test_what_a_case_needs_is_measured_before_it() -> None:
 def test_a_delivery_is_what_the_service_verifies() -> None:
     """Each body is another customer's, and signed."""
     now = int(time.time())
-    for shape in (created(now), renewed(now, 3)):
-        first, second = shape.deliveries(range(2), now)
+    kind = Kind(each=2)
+    for shape in (created(now, kind), renewed(now, 3, kind)):
+        first, second = shape.deliveries(range(2, 4), now)
         assert first != second
         head, _, body = second.partition(b"\r\n\r\n")
         (header,) = [line for line in head.split(b"\r\n") if line.startswith(b"Stripe-Signature: ")]
         assert verify(body, header.partition(b": ")[2], [SECRET], now).at == now
-        assert msgspec.json.decode(body)["data"]["object"]["customer"] == customer(1)
+        assert msgspec.json.decode(body)["data"]["object"]["customer"] == customer(1, kind)
         assert len(body) > 6_000
 
 
@@ -143,25 +148,25 @@ async def deliver(url: str, bodies: Sequence[bytes], now: int) -> None:
 def test_customers_in_bulk_are_as_deliveries_leave_them(store_url: str) -> None:
     """Every key is the same, the log included."""
     now = int(time.time())
-    shape = created(now, family="b", features=3)
-    preload.fill(store_url, (shape, range(3)))
+    shape = created(now, Kind(family="b", features=3, each=2, cancel_at=now + 60))
+    preload.fill(store_url, (shape, range(4)))
     bulk = held(store_url)
     with client(store_url) as plain:
         plain.flushall()
-    asyncio.run(deliver(store_url, [shape.body(n) for n in range(3)], now))
+    asyncio.run(deliver(store_url, [shape.body(n) for n in range(4)], now))
     assert held(store_url) == bulk
-    assert len(bulk) >= 3 * 3
+    assert len(bulk) > 4 + 2 * 3
 
 
 def test_a_renewal_is_a_renewal(store_url: str) -> None:
     """Of a customer who was taken in before, time and again: nothing about the answer changes, and that is said."""
     now = int(time.time())
-    preload.fill(store_url, (created(now - 5, family="r"), range(1)))
+    preload.fill(store_url, (created(now - 5, Kind()), range(1)))
 
     async def outcomes() -> list[str]:
         async with opened(store_url) as store:
             ingest = Ingest(store, await store.policy(BUILT_IN))
-            bodies = [renewed(now + n, n, family="r").body(0) for n in range(3)]
+            bodies = [renewed(now + n, n, Kind()).body(0) for n in range(3)]
             return [(await ingest.deliver(body, now + 5)).outcome for body in bodies]
 
     assert asyncio.run(outcomes()) == ["unchanged"] * 3
@@ -196,7 +201,7 @@ def loaded(*answers: bytes, after: float = 0, **given: Any) -> Result:  # noqa: 
         async with answering(*answers, after=after) as address:
             plain: dict[str, Any] = {"connections": 2, "warm": 0.05, "seconds": 0.2, "watched": {}}
             plain |= {"requests": [get("/", "token")], "expects": b"{}"}
-            return await run(Job(address=address, **plain | given))
+            return await run(Job(addresses=[address], **plain | given))
 
     return asyncio.run(measured())
 
@@ -269,3 +274,41 @@ def test_ratios_are_those_of_each_round() -> None:
     assert "1 dirty" in out.getvalue()
     assert "mine, times floor" in out.getvalue()
     assert "missed" in out.getvalue()
+
+
+@pytest.mark.parametrize("cut", range(1, 40, 3))
+def test_a_reader_counts_each_change_once(cut: int) -> None:
+    """However its words are cut up on their way; what came before the first heartbeat was before it joined."""
+    reader = Reader(b"")
+    came = BEGINS + b"OK\r\n\r\n" + HEARD + (CHANGE + b"id: 1\ndata: {}\n\n") * 3
+    for n in range(0, len(came), cut):
+        reader.data_received(came[n : n + cut])
+    assert (reader.told, reader.joined.is_set(), reader.lost) == (3, True, False)
+
+
+def test_a_reader_who_is_refused_is_lost() -> None:
+    """It does not wait for a feed that does not come."""
+    reader = Reader(b"")
+    reader.data_received(BUSY)
+    assert (reader.joined.is_set(), reader.lost) == (True, True)
+
+
+def test_a_part_is_drawn(tmp_path: Path) -> None:
+    """As text, with how each value compares with the first, and as a picture."""
+    rates = series(
+        "queries", "a second", {1_000: [90, 100, 110], 100_000: [40, 50, 60]}, {1_000: 2}
+    )
+    part = Part("customers", "as customers grow", "customers", [rates])
+    said = plots.text(part)
+    assert "100,000 customers" in said
+    assert "0.50 times  (40 to 60)" in said
+    assert "(90 to 110, 2 dirty)" in said
+    plots.draw(part, tmp_path / "part.png")
+    assert (tmp_path / "part.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_customers_are_chosen_once_each() -> None:
+    """As many as are asked for, or all there are; the same ones every time."""
+    assert sorted(some(5, 5, seed=1)) == [0, 1, 2, 3, 4]
+    assert some(3, 100, seed=1) == some(3, 100, seed=1)
+    assert len(set(some(50, 100, seed=2))) == 50

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 _SIZE = b"content-length: "
+_NONE: Mapping[str, str] = {}
 
 REFUSED = b"HTTP/1.1 503 "
 
@@ -48,16 +49,21 @@ class Resp:
 WIRES: Mapping[str, Wire] = {"http": Http(), "resp": Resp()}
 
 
-def get(path: str, token: str) -> bytes:
+def get(path: str, token: str, headers: Mapping[str, str] = _NONE) -> bytes:
     """Return a question."""
-    return f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    lines = _lines({"Authorization": f"Bearer {token}", **headers})
+    return f"GET {path} HTTP/1.1\r\nHost: bench\r\n{lines}\r\n".encode()
 
 
 def post(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     """Return a request with a body of JSON."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return f"POST {path} HTTP/1.1\r\nHost: bench\r\n{lines}{kind}\r\n".encode() + body
+    about = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    lines = _lines({**headers, **about})
+    return f"POST {path} HTTP/1.1\r\nHost: bench\r\n{lines}\r\n".encode() + body
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
 
 
 def command(words: Iterable[str | int | bytes]) -> bytes:
