@@ -25,7 +25,7 @@ class Answers:
 
     def __init__(self, store: Store, policy: Policy, cache: Cache | None = None) -> None:
         self._store = store
-        self._cache = cache or Cache(store)
+        self.cache = cache or Cache(store)
         self.policy = policy
         """The one in force, as far as this process knows."""
 
@@ -87,7 +87,7 @@ class Answers:
     async def _held(
         self, subjects: Sequence[Subject], *, newest: bool
     ) -> dict[Subject, CustomerRecord]:
-        found = await self._cache.customers(subjects, newest=newest)
+        found = await self.cache.customers(subjects, newest=newest)
         oldest = max((record.age for record in found.values() if record.age is not None), default=0)
         if oldest > self.policy.stale_ttl:
             raise StoreUnavailable(

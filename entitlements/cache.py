@@ -6,8 +6,9 @@ reached, and with its age. A write by this process itself is heard of before its
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from entitlements.errors import StoreUnavailable
@@ -20,11 +21,15 @@ LET_BE = 1.0
 """Seconds for which a store that could not be reached is not asked for what is held: callers need not wait for it."""
 
 
-class _Held(NamedTuple):
+class Held(Struct, frozen=True, eq=False):
+    """A record in memory."""
+
     record: CustomerRecord
     epoch: int
     """The stretch of hearing in which it was read."""
     read_at: float
+    made: dict[str, Any] = field(default_factory=dict)
+    """What others made of it, to be let go with it. Whoever puts something in bounds it."""
 
 
 class Records(Protocol):
@@ -43,7 +48,8 @@ class Cache:
         self._store = store
         self._room = room
         self._clock = clock
-        self._held: dict[Subject, _Held] = {}
+        self._held: dict[str, Held] = {}
+        """By the subject's name: text is looked up a good deal faster than a subject is."""
         self._reads: list[dict[Subject, int]] = []
         """Of each read that is under way: the newest version of each subject that was written since it began."""
         self._hears = False
@@ -61,9 +67,10 @@ class Cache:
 
     def written(self, subject: Subject, version: int) -> None:
         """Take note that a customer's record was written. In a store that was emptied versions begin again."""
-        held = self._held.get(subject)
+        name = str(subject)
+        held = self._held.get(name)
         if held is not None and held.record.version != version:
-            del self._held[subject]
+            del self._held[name]
         for read in self._reads:
             if subject in read:
                 read[subject] = max(read[subject], version)
@@ -81,43 +88,52 @@ class Cache:
             found |= await self._read(missing)
         return found
 
+    def peek(self, name: str) -> Held | None:
+        """Return what is held of the subject of a name, if that is what the store would say; ask nobody."""
+        held = self._held.get(name)
+        return held if held is not None and self._hears and held.epoch == self._epoch else None
+
     def _trusted(self, subjects: Sequence[Subject]) -> dict[Subject, CustomerRecord]:
-        if not self._hears:
-            return {}
-        pairs = ((subject, self._held.get(subject)) for subject in subjects)
-        return {s: held.record for s, held in pairs if held and held.epoch == self._epoch}
+        pairs = ((subject, self.peek(str(subject))) for subject in subjects)
+        return {subject: held.record for subject, held in pairs if held}
 
     async def _read(self, subjects: list[Subject]) -> dict[Subject, CustomerRecord]:
         epoch, began = self._epoch, self._clock()
-        if began < self._let_be_until and all(subject in self._held for subject in subjects):
-            return {subject: self._last_seen(self._held[subject]) for subject in subjects}
+        if began < self._let_be_until and (seen := self._seen(subjects)):
+            return seen
         written = dict.fromkeys(subjects, 0)
         self._reads.append(written)
         try:
             records = await self._store.customers(subjects)
         except StoreUnavailable:
             self._let_be_until = self._clock() + LET_BE
-            if not all(subject in self._held for subject in subjects):
-                raise
-            return {subject: self._last_seen(self._held[subject]) for subject in subjects}
+            if seen := self._seen(subjects):
+                return seen
+            raise
         finally:
             self._reads = [read for read in self._reads if read is not written]
         found = dict(zip(subjects, records, strict=True))
         for subject, record in found.items():
             if record.version >= written[subject]:  # else it was written anew while it was read
-                self._keep(subject, _Held(record, epoch, began))
+                self._keep(str(subject), Held(record, epoch, began))
         return found
 
-    def _keep(self, subject: Subject, held: _Held) -> None:
-        self._held.pop(subject, None)
-        self._held[subject] = held
+    def _seen(self, subjects: Sequence[Subject]) -> dict[Subject, CustomerRecord]:
+        """Return the last that was seen of each of some subjects, with its age; nothing if one was never seen."""
+        held = [self._held.get(str(subject)) for subject in subjects]
+        pairs = zip(subjects, held, strict=True)
+        return {s: self._last_seen(h) for s, h in pairs if h} if all(held) else {}
+
+    def _keep(self, name: str, held: Held) -> None:
+        self._held.pop(name, None)
+        self._held[name] = held
         if len(self._held) > self._room:
             del self._held[next(iter(self._held))]
 
-    def _last_seen(self, held: _Held) -> CustomerRecord:
+    def _last_seen(self, held: Held) -> CustomerRecord:
         return replace(held.record, age=self._clock() - self._true_until(held))
 
-    def _true_until(self, held: _Held) -> float:
+    def _true_until(self, held: Held) -> float:
         """Return the last instant at which a record was known to hold."""
         if held.epoch != self._epoch:
             return held.read_at

@@ -1,6 +1,7 @@
 """What is counted, for Prometheus. Names and labels in one place; no ids in labels."""
 
 import math
+from functools import cache
 from typing import get_args
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
@@ -85,12 +86,22 @@ def sent(changes: int) -> None:
 
 def answered(call: str, answers: int = 1) -> None:
     """Count answers given, by the call that asked: `list`, `one`, `checks`, or one of `authzen_…` and `ofrep_…`."""
-    _queries.labels(call).inc(answers)
+    _of_call(call).inc(answers)
+
+
+@cache
+def _of_call(name: str) -> Counter:
+    return _queries.labels(name)
 
 
 def request(caller: str) -> None:
     """Count a request of a caller, who is known by the name of a token in the settings."""
-    _requests.labels(caller).inc()
+    _of_caller(caller).inc()
+
+
+@cache
+def _of_caller(name: str) -> Counter:
+    return _requests.labels(name)
 
 
 def stranger(error: str) -> None:

@@ -30,6 +30,7 @@ from entitlements.http import (
 )
 from entitlements.http.problems import on_crash, on_error, on_http_error
 from entitlements.http.request_id import RequestID
+from entitlements.http.shortcut import Shortcut
 from entitlements.http.signing import Signing
 from entitlements.http.state import Readiness, State
 from entitlements.http.watch import EVERY, Watch
@@ -112,7 +113,7 @@ def create_app(state: State) -> Starlette:
 
     app = Starlette(
         routes=_routes(state["settings"]),
-        middleware=[Middleware(RequestID)],
+        middleware=[Middleware(RequestID), *_shortcut(state)],
         exception_handlers={
             EntitlementsError: on_error,
             HTTPException: on_http_error,
@@ -122,6 +123,10 @@ def create_app(state: State) -> Starlette:
     )
     app.router.redirect_slashes = False  # Stripe takes a redirect for a failure: say 404 instead
     return app
+
+
+def _shortcut(state: State) -> list[Middleware]:
+    return [Middleware(Shortcut, state)] if "queries" in state["settings"].surfaces else []
 
 
 def _routes(settings: Settings) -> list[BaseRoute]:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from entitlements import metrics
 from entitlements.decide import since
+from entitlements.http.encoded import encode, encoded
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.parameters import ACCOUNT, IF_NONE_MATCH, Parameters, subject_of
 from entitlements.http.queries import ASKED, REFUSALS, asked_about, cached
@@ -83,7 +84,7 @@ async def one_customer(request: Request[State]) -> Response:
         age=age(record),
     )
     metrics.answered("customer")
-    return cached(request, found, record, next_change(record, at), at)
+    return cached(request, encoded(encode(found), record, at, next_change(record, at)), record)
 
 
 def _subscription(name: str, state: SubscriptionState, record: CustomerRecord) -> Subscription:

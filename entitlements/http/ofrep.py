@@ -28,7 +28,7 @@ from entitlements.http.parameters import (
     path_id,
 )
 from entitlements.http.problems import Problem, telling
-from entitlements.http.queries import UNREADABLE, listed
+from entitlements.http.queries import UNREADABLE, tags
 from entitlements.http.state import State
 from entitlements.model import CustomerRecord, Entitlement, Subject
 from entitlements.resolve import entitlement, entitlements, next_change
@@ -113,7 +113,7 @@ async def all_flags(request: Request[State]) -> Response:
     headers = {"ETag": _etag(Subject(customer, account_of(request)), record, at)}
     if record.age is not None:
         headers = {"Cache-Control": "no-store"}
-    elif headers["ETag"] in listed(request.headers.get("if-none-match", "")):
+    elif headers["ETag"] in tags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     found = Flags(
         [_flag(answer) for answer in entitlements(record, at)],

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +13,16 @@ from entitlements import metrics
 from entitlements.errors import BadRequest, BeyondRetention, StoreUnavailable, VersionNotReached
 from entitlements.http import body
 from entitlements.http.asking import Found, records
+from entitlements.http.encoded import (
+    JSON,
+    Encoded,
+    EntitlementList,
+    checked,
+    encode,
+    features_of,
+    listed,
+    one,
+)
 from entitlements.http.endpoint import Endpoint, each, either, routed
 from entitlements.http.parameters import (
     ACCOUNT,
@@ -28,13 +39,10 @@ from entitlements.http.parameters import (
 from entitlements.http.problems import Problem, problem_of
 from entitlements.http.state import State
 from entitlements.model import CustomerRecord, Entitlement, Subject
-from entitlements.resolve import age, entitlement, entitlements, next_change
+from entitlements.resolve import entitlement
 from entitlements.wire import Id, Seconds
 
 MAX_CHECKS = 1_000
-MAX_AGE = 5
-"""Seconds for which a caller may keep an answer that has no earlier end."""
-
 ASKED = (AT, KNOWN_AT, MIN_VERSION)
 """The parameters of every question about one customer."""
 
@@ -46,21 +54,6 @@ REFUSALS = (VersionNotReached, BeyondRetention, StoreUnavailable)
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading JSON raises: not JSON or of another shape, not UTF-8, nested too deeply."""
-
-_encode = msgspec.json.Encoder().encode
-
-
-class EntitlementList(Struct, frozen=True, tag_field="object", tag="list"):
-    """A customer's entitlements, in the shape of Stripe's lists."""
-
-    data: list[Entitlement]
-    has_more: bool
-    url: str
-    customer: str
-    as_of: int
-    version: int
-    stale: bool | UnsetType = UNSET
-    age: int | UnsetType = UNSET
 
 
 class Check(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,18 +89,10 @@ async def list_entitlements(request: Request[State]) -> Response:
     subject = subject_of(request)
     denied = asked.choice("include", *get_args(Include)) is not None
     record, at = await asked_about(request, asked, subject)
-    found = EntitlementList(
-        data=[e for e in entitlements(record, at) if denied or e.granted],
-        has_more=False,
-        url=request.url.path,
-        customer=subject.customer,
-        as_of=at,
-        version=record.version,
-        stale=UNSET if record.age is None else True,
-        age=age(record),
-    )
+    data = features_of(record, at, denied=denied)
+    found = encode(listed(record, data, subject.customer, request.url.path, at))
     metrics.answered("list")
-    return cached(request, found, record, next_change(record, at), at)
+    return cached(request, replace(data, body=found), record)
 
 
 async def one_entitlement(request: Request[State]) -> Response:
@@ -115,9 +100,8 @@ async def one_entitlement(request: Request[State]) -> Response:
     asked = Parameters.of(request, *ASKED)
     subject, feature = subject_of(request), path_id(request, "feature")
     record, at = await asked_about(request, asked, subject)
-    found = entitlement(record, feature, at)
     metrics.answered("one")
-    return cached(request, found, record, found.until, at)
+    return cached(request, one(record, feature, at), record)
 
 
 async def checks(request: Request[State]) -> Response:
@@ -136,7 +120,7 @@ async def checks(request: Request[State]) -> Response:
         )
     data = await _answer_all(request, [_read_check(one) for one in batch])
     metrics.answered("checks", len(data))
-    return Response(_encode(CheckList(data)), media_type="application/json")
+    return Response(checked([encode(one) for one in data]), media_type=JSON)
 
 
 async def _answer_all(
@@ -178,28 +162,17 @@ async def asked_about(
     return await answers.record(subject, at, least or 0, known_at, newest=newest), at
 
 
-def cached(
-    request: Request[State],
-    found: Struct,
-    record: CustomerRecord,
-    until: int | None,
-    at: int,
-) -> Response:
-    """Answer with an ETag that changes with the record and at each flip, and to be kept until the next one at most.
-
-    A stale answer is not to be kept at all.
-    """
-    etag = f'"{record.version}-{record.policy}-{until or 0}"'
-    left = MAX_AGE if until is None else until - at - 1  # the second `at` has begun already
-    headers = {"ETag": etag, "Cache-Control": f"private, max-age={max(0, min(MAX_AGE, left))}"}
+def cached(request: Request[State], answer: Encoded, record: CustomerRecord) -> Response:
+    """Answer with an ETag, and to be kept until the next flip at most. A stale answer is not to be kept at all."""
+    headers = {"ETag": answer.etag, "Cache-Control": f"private, max-age={answer.max_age()}"}
     if record.age is not None:
         headers = {"Cache-Control": "no-store"}
-    elif etag in listed(request.headers.get("if-none-match", "")):
+    elif answer.etag in tags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
-    return Response(_encode(found), headers=headers, media_type="application/json")
+    return Response(answer.body, headers=headers, media_type=JSON)
 
 
-def listed(header: str) -> set[str]:
+def tags(header: str) -> set[str]:
     """Return the tags that an If-None-Match header names."""
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 

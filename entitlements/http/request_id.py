@@ -1,14 +1,14 @@
 """A name for each request, in the answer and in every line of the log."""
 
 import re
-import uuid
+import secrets
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Request-ID"
-_FORM = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_HEADER = HEADER.lower().encode()
+_FORM = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
 ECHO = "echoed_request_id"
@@ -31,14 +31,20 @@ class RequestID:
         """Name one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        given = Headers(scope=scope).get(HEADER, "")
-        name = given if _FORM.fullmatch(given) else uuid.uuid4().hex
+        name = _given(scope) or secrets.token_hex(16)
         scope["request_id"] = name
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = scope.get(ECHO, name)
+                echoed = scope.get(ECHO, name).encode("latin-1")
+                message["headers"] = [*message["headers"], (_HEADER, echoed)]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=name):
             return await self._app(scope, receive, named)
+
+
+def _given(scope: Scope) -> str | None:
+    """Return the caller's name for a request, if it is a plain one."""
+    found = next((value for name, value in scope["headers"] if name == _HEADER), b"")
+    return found.decode() if _FORM.fullmatch(found) else None

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from entitlements.http.body import LIMIT
-from entitlements.http.queries import MAX_AGE, MAX_CHECKS
+from entitlements.http.encoded import MAX_AGE
+from entitlements.http.queries import MAX_CHECKS
 from entitlements.policy import BUILT_IN
 from entitlements.sandbox.shapes import Body
 from entitlements.store.embedded import EmbeddedStore

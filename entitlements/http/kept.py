@@ -1,0 +1,91 @@
+"""Answers about the present, kept beside the records that they follow from for as long as they are good."""
+
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from entitlements.answers import Answers
+from entitlements.cache import Held
+from entitlements.http.encoded import JSON, MAX_AGE, Encoded, features_of, one
+from entitlements.http.parameters import is_id
+from entitlements.model import CustomerRecord, Subject
+
+ROOM = 32
+"""Answers kept of one customer, at most."""
+
+LIST = ""
+"""In whose name the array of all is kept: no feature has an empty one."""
+
+FOREVER = 2**63
+
+
+class Kept(Struct, frozen=True):
+    """An answer, its record and its headers: good from `since` up to `until` (Unix seconds, not included)."""
+
+    answer: Encoded
+    record: CustomerRecord
+    headers: tuple[tuple[bytes, bytes], ...]
+    since: int
+    until: int
+
+
+class Present:
+    """The answers that hold now, for the platform's own customers whose records are in memory."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    def one(self, customer: str, feature: str, now: int) -> Kept | None:
+        """Return the answer for one feature; null where it cannot be told at once."""
+        return self._kept(customer, feature, now, lambda record: one(record, feature, now))
+
+    def features(self, customer: str, now: int) -> Kept | None:
+        """Return the array of all that a customer may use; null likewise."""
+        return self._kept(customer, LIST, now, lambda r: features_of(r, now, denied=False))
+
+    async def read(self, customers: Iterable[str]) -> None:
+        """Bring into memory the records that are not there. Raises StoreUnavailable."""
+        missing = [c for c in customers if is_id(c) and "/" not in c and not self._held(c)]
+        if missing:
+            await self._answers.cache.customers([Subject(customer) for customer in missing])
+
+    def _held(self, customer: str) -> Held | None:
+        return self._answers.cache.peek(customer)
+
+    def _kept(
+        self, customer: str, name: str, now: int, make: Callable[[CustomerRecord], Encoded]
+    ) -> Kept | None:
+        # `acct_…/cus_…` is the name of somebody else's customer: what is asked for here must not lead there
+        held = None if "/" in customer else self._held(customer)
+        if held is None:
+            return None
+        found: Kept | None = held.made.get(name)
+        if found is None or not found.since <= now < found.until:
+            found = self._made(held.record, now, make) if name == LIST or is_id(name) else None
+            if found and len(held.made) < ROOM:
+                held.made[name] = found
+        return found
+
+    def _made(
+        self, record: CustomerRecord, now: int, make: Callable[[CustomerRecord], Encoded]
+    ) -> Kept | None:
+        """Return an answer to keep; null where it lies in the past, or becomes another one soon."""
+        if any(decision.as_of > now for decision in record.decisions.values()):
+            return None
+        if (
+            not record.version
+        ):  # of nobody: it names the policy in force, which may become another one
+            record = replace(record, policy=self._answers.policy.digest)
+        answer = make(record)
+        until = FOREVER if answer.until is None else answer.until - MAX_AGE
+        until = until if record.version else now + 1
+        return Kept(answer, record, _headers(answer), now, until) if now < until else None
+
+
+def _headers(answer: Encoded) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"content-type", JSON.encode()),
+        (b"etag", answer.etag.encode()),
+        (b"cache-control", b"private, max-age=%d" % answer.max_age()),
+    )
