@@ -12,6 +12,7 @@ from entitlements.cli.carry import export, import_
 from entitlements.cli.check import check
 from entitlements.cli.demo import demo
 from entitlements.cli.dev import dev
+from entitlements.cli.doctor import doctor
 from entitlements.cli.events import app as events
 from entitlements.cli.paused import paused
 from entitlements.cli.policy import app as policy
@@ -44,6 +45,7 @@ app.command()(pause)
 app.command()(resume)
 app.command()(portal)
 app.command()(paused)
+app.command()(doctor)
 app.command()(export)
 app.command(name="import")(import_)
 app.add_typer(token, name="token")

@@ -22,6 +22,11 @@ class Meta:
         """Record the number of partitions where none is recorded; return the one that is."""
         return int(await self._pin("partitions", str(keys.PARTITIONS)))
 
+    async def partitions_held(self) -> int | None:
+        """Return the number of partitions that is recorded; null where none is."""
+        (held,) = await self.asking.ask(("HGET", keys.META, "partitions"))
+        return None if held is None else int(text(held))
+
     async def pin_livemode(self, *, livemode: bool) -> bool:
         """Record the mode of the first verified event; return the mode that is recorded."""
         return await self._pin("livemode", str(livemode).lower()) == "true"

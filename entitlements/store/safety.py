@@ -4,7 +4,7 @@ Only `appendfsync always` lets the reply wait for the disk, on Redis and Valkey 
 7.2 and answers too early on Valkey 9.1 under `everysec`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from entitlements.store.client import reaching
 from entitlements.store.topology import ONLY, Primary, primaries
 
 Durability = Literal["fsync", "replica", "memory"]
+Topic = Literal["version", "eviction", "persistence", "replication"]
 
 OLDEST = (7, 0)
 UNKNOWN = "unknown"
@@ -47,22 +48,32 @@ class Server(Struct, frozen=True):
 
 def unsafe(server: Server, durability: Durability) -> list[str]:
     """Return what speaks against using a server, each with its remedy; nothing where all is well."""
-    found = []
+    return [said for _, said in objections(server, durability)]
+
+
+def objections(server: Server, durability: Durability) -> Iterator[tuple[Topic, str]]:
+    """Yield likewise, each with what it is about."""
     if tuple(int(n) for n in server.version.split(".")[:2]) < OLDEST:
-        found.append(f"it is version {server.version}: use Redis 7.0 or newer, or Valkey")
+        yield "version", f"it is version {server.version}: use Redis 7.0 or newer, or Valkey"
     if server.maxmemory_policy != "noeviction":
-        found.append(
-            f"maxmemory-policy is {server.maxmemory_policy}: set it to noeviction, or decisions may vanish"
+        yield (
+            "eviction",
+            f"maxmemory-policy is {server.maxmemory_policy}: set it to noeviction, or decisions may vanish",
         )
     if server.role != "master":
-        found.append("it is a replica, which forgets what is written to it: name its primary")
+        yield (
+            "replication",
+            "it is a replica, which forgets what is written to it: name its primary",
+        )
     if server.loading:
-        found.append("it is still loading its data: wait until it has")
+        yield "persistence", "it is still loading its data: wait until it has"
     if durability != "memory":
-        found += _not_on_disk(server)
+        yield from (("persistence", said) for said in _not_on_disk(server))
     if durability == "replica" and not server.connected_replicas:
-        found.append("no replica is connected: attach one, or set ENTITLEMENTS_DURABILITY=fsync")
-    return found
+        yield (
+            "replication",
+            "no replica is connected: attach one, or set ENTITLEMENTS_DURABILITY=fsync",
+        )
 
 
 def not_yet(server: Server, durability: Durability) -> list[str]:

@@ -66,6 +66,21 @@ class Store(Meta):
             await redis.aclose()
             raise
 
+    @classmethod
+    async def looked_at(cls, url: str, *, name: str, durability: Durability) -> Self:
+        """Connect to a store as it is, safe or not, and write nothing to it: for whoever examines it.
+
+        Raises StoreUnavailable.
+        """
+        redis = connect(url, name)
+        try:
+            asking = lane(url, name, redis, replicated=durability == "replica")
+            partitions = await Meta(asking).partitions_held() or keys.PARTITIONS
+            return cls(redis, asking, partitions, durability)
+        except BaseException:
+            await redis.aclose()
+            raise
+
     async def close(self) -> None:
         """Close every connection."""
         await self.asking.close()

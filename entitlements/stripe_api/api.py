@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from entitlements.errors import StripeKeyMissing
 from entitlements.model import Subject
@@ -145,7 +145,8 @@ class StripeApi:
 
     async def account(self, *, account: str | None = None) -> Account:
         """Return whose key it is, or the connected account."""
-        return decoded((await self._get(path("account"), account)).body, Account)
+        answer = await self._get(path("account"), account)
+        return replace(decoded(answer.body, Account), asked_at=answer.stamp)
 
     async def _all(self, what: str, kind: type[Found], account: str | None) -> list[Found]:
         found: list[Found] = []

@@ -36,9 +36,10 @@ class Subscription(Struct, frozen=True):
 
 
 class Account(Struct, frozen=True):
-    """Whose key it is."""
+    """Whose key it is, and when Stripe was asked that, by its own clock."""
 
     id: str
+    asked_at: int = 0
 
 
 class WebhookEndpoint(Struct, frozen=True):

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from entitlements.cli.dev import KEY
 from entitlements.sandbox.hosting import running
 from entitlements.sandbox.shapes import Body, Terms, new
+from entitlements.sandbox.subscription import Change
 from entitlements.sandbox.world import Sandbox
 from tests.support.command import run
-from tests.support.histories import MONTH, START
+from tests.support.histories import KIND, MONTH, START
 from tests.support.service import Clock
 
 SUBSCRIPTION = new(Terms("cus_1", "pro", "price_pro"), "sub_1", "si_1", START, START + MONTH)
@@ -41,6 +42,18 @@ class Stripe(NamedTuple):
             if body["customer"] not in there.account.held["customer"]:
                 there.account.add("customer", "cus", START, id=body["customer"])
 
+    def subscribes(self, body: Body, *kinds: str) -> Body:
+        """Let a subscription begin now, or become what it is; return the last of the events that tell of it."""
+        before = self.sandbox.account.held["subscription"].get(body["id"])
+        types = kinds or (f"{KIND}{'updated' if before else 'created'}",)
+        self.holds(body)
+        self.sandbox.account.apply(Change(before, body, types), int(self.clock()))
+        return [*self.sandbox.account.held["event"].values()][-1]
+
+    def fails(self, *events: Body) -> None:
+        """Let some events be undelivered to an endpoint."""
+        self.sandbox.deliveries.open |= {(event["id"], "we_1") for event in events}
+
     def configures(self, name: str, *, is_default: bool, pause: bool) -> None:
         """Let it have a configuration of the customer portal, in which customers pause by themselves or do not."""
         self.sandbox.configurations[name] = {
@@ -58,9 +71,9 @@ class Stripe(NamedTuple):
 
 
 @asynccontextmanager
-async def stripe(now: float = START) -> AsyncGenerator[Stripe]:
-    """Give a sandbox that serves as long as the block runs."""
-    clock = Clock(now)
+async def stripe(clock: Clock | None = None) -> AsyncGenerator[Stripe]:
+    """Give a sandbox that serves as long as the block runs. Its clock stands at START, or is the given one."""
+    clock = clock or Clock(START)
     sandbox = Sandbox(clock, seed=1)
     async with running(sandbox) as url:
         yield Stripe(sandbox, url, clock)
