@@ -48,9 +48,11 @@ class Cache:
         self._store = store
         self._room = room
         self._clock = clock
+        self.true: dict[str, Held] = {}
+        """What the store would say, by the subject's name; nothing while not every write is heard of. To be read."""
         self._held: dict[str, Held] = {}
-        """By the subject's name: text is looked up a good deal faster than a subject is."""
-        self._reads: list[dict[Subject, int]] = []
+        """Likewise, and what else was seen last."""
+        self._reads: dict[object, dict[Subject, int]] = {}
         """Of each read that is under way: the newest version of each subject that was written since it began."""
         self._hears = False
         self._epoch = 0
@@ -64,14 +66,15 @@ class Cache:
         elif self._hears:
             self._heard_until = self._clock()
         self._hears = alive
+        self.true.clear()
 
     def written(self, subject: Subject, version: int) -> None:
         """Take note that a customer's record was written. In a store that was emptied versions begin again."""
         name = str(subject)
         held = self._held.get(name)
         if held is not None and held.record.version != version:
-            del self._held[name]
-        for read in self._reads:
+            self._drop(name)
+        for read in self._reads.values():
             if subject in read:
                 read[subject] = max(read[subject], version)
 
@@ -88,21 +91,16 @@ class Cache:
             found |= await self._read(missing)
         return found
 
-    def peek(self, name: str) -> Held | None:
-        """Return what is held of the subject of a name, if that is what the store would say; ask nobody."""
-        held = self._held.get(name)
-        return held if held is not None and self._hears and held.epoch == self._epoch else None
-
     def _trusted(self, subjects: Sequence[Subject]) -> dict[Subject, CustomerRecord]:
-        pairs = ((subject, self.peek(str(subject))) for subject in subjects)
+        pairs = ((subject, self.true.get(str(subject))) for subject in subjects)
         return {subject: held.record for subject, held in pairs if held}
 
     async def _read(self, subjects: list[Subject]) -> dict[Subject, CustomerRecord]:
         epoch, began = self._epoch, self._clock()
         if began < self._let_be_until and (seen := self._seen(subjects)):
             return seen
-        written = dict.fromkeys(subjects, 0)
-        self._reads.append(written)
+        read, written = object(), dict.fromkeys(subjects, 0)
+        self._reads[read] = written
         try:
             records = await self._store.customers(subjects)
         except StoreUnavailable:
@@ -111,7 +109,7 @@ class Cache:
                 return seen
             raise
         finally:
-            self._reads = [read for read in self._reads if read is not written]
+            del self._reads[read]
         found = dict(zip(subjects, records, strict=True))
         for subject, record in found.items():
             if record.version >= written[subject]:  # else it was written anew while it was read
@@ -125,10 +123,16 @@ class Cache:
         return {s: self._last_seen(h) for s, h in pairs if h} if all(held) else {}
 
     def _keep(self, name: str, held: Held) -> None:
-        self._held.pop(name, None)
+        self._drop(name)
         self._held[name] = held
+        if self._hears and held.epoch == self._epoch:
+            self.true[name] = held
         if len(self._held) > self._room:
-            del self._held[next(iter(self._held))]
+            self._drop(next(iter(self._held)))
+
+    def _drop(self, name: str) -> None:
+        self._held.pop(name, None)
+        self.true.pop(name, None)
 
     def _last_seen(self, held: Held) -> CustomerRecord:
         return replace(held.record, age=self._clock() - self._true_until(held))

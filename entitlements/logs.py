@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar, Token
 from typing import Literal, TextIO
 
 import structlog
@@ -17,12 +18,15 @@ _SECRET = re.compile(
 )
 _MASK = "***"
 
+_request: ContextVar[dict[str, str]] = ContextVar("request")
+"""One variable for all: a request sets it once, and a line is rarely written."""
+
 
 def configure(form: Format, stream: TextIO | None = None, *, level: int = logging.INFO) -> None:
     """Send our lines, and those of the libraries, to a stream (standard error unless given), in one form."""
     out = stream or sys.stderr
     first: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _of_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
     ]
@@ -39,6 +43,25 @@ def configure(form: Format, stream: TextIO | None = None, *, level: int = loggin
         ProcessorFormatter(processors=[without_meta, *last], foreign_pre_chain=first)
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def about_request(**named: str) -> Token[dict[str, str]]:
+    """Have each line from here on name the request that it is about; what stops it is `over`."""
+    return _request.set(named)
+
+
+def also(**named: str) -> None:
+    """Have each further line about the same request say more."""
+    _request.get({}).update(named)
+
+
+def over(token: Token[dict[str, str]]) -> None:
+    """End what `about_request` began."""
+    _request.reset(token)
+
+
+def _of_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {**_request.get({}), **event}
 
 
 def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

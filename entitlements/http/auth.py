@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 from typing import Literal
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from entitlements import metrics
+from entitlements import logs, metrics
 from entitlements.errors import Forbidden, Unauthenticated
 from entitlements.http.state import State
 from entitlements.settings import Token
@@ -53,7 +52,7 @@ def needs(scope: Scope, handler: Handler) -> Handler:
             metrics.stranger(type(error).__name__)
             raise
         metrics.request(caller.name)
-        structlog.contextvars.bind_contextvars(caller=caller.name)
+        logs.also(caller=caller.name)
         return await handler(request)
 
     return guarded

@@ -1,12 +1,11 @@
 """Answers about the present, kept beside the records that they follow from for as long as they are good."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from entitlements.answers import Answers
-from entitlements.cache import Held
 from entitlements.http.encoded import JSON, MAX_AGE, Encoded, features_of, one
 from entitlements.http.parameters import is_id
 from entitlements.model import CustomerRecord, Subject
@@ -18,6 +17,10 @@ LIST = ""
 """In whose name the array of all is kept: no feature has an empty one."""
 
 FOREVER = 2**63
+
+
+Question = tuple[str, str]
+"""A customer, and a feature."""
 
 
 class Kept(Struct, frozen=True):
@@ -35,6 +38,7 @@ class Present:
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
+        self._held = answers.cache.true
 
     def one(self, customer: str, feature: str, now: int) -> Kept | None:
         """Return the answer for one feature; null where it cannot be told at once."""
@@ -44,20 +48,28 @@ class Present:
         """Return the array of all that a customer may use; null likewise."""
         return self._kept(customer, LIST, now, lambda r: features_of(r, now, denied=False))
 
+    def all(self, asked: Sequence[Question], now: int) -> list[Kept | None]:
+        """Return the answers to many questions, each as `one` does: quickly where it is kept already."""
+        held_of, found = self._held.get, list[Kept | None]()
+        for customer, feature in asked:
+            held = held_of(customer)
+            kept: Kept | None = held.made.get(feature) if held else None
+            if kept is None or not kept.since <= now < kept.until:
+                kept = self.one(customer, feature, now)
+            found.append(kept)
+        return found
+
     async def read(self, customers: Iterable[str]) -> None:
         """Bring into memory the records that are not there. Raises StoreUnavailable."""
-        missing = [c for c in customers if is_id(c) and "/" not in c and not self._held(c)]
+        missing = [c for c in customers if is_id(c) and "/" not in c and c not in self._held]
         if missing:
             await self._answers.cache.customers([Subject(customer) for customer in missing])
-
-    def _held(self, customer: str) -> Held | None:
-        return self._answers.cache.peek(customer)
 
     def _kept(
         self, customer: str, name: str, now: int, make: Callable[[CustomerRecord], Encoded]
     ) -> Kept | None:
-        # `acct_…/cus_…` is the name of somebody else's customer: what is asked for here must not lead there
-        held = None if "/" in customer else self._held(customer)
+        # `acct_…/cus_…` names a connected account's customer: nothing of theirs is made here, so nothing is found
+        held = None if "/" in customer else self._held.get(customer)
         if held is None:
             return None
         found: Kept | None = held.made.get(name)

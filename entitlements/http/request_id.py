@@ -3,8 +3,9 @@
 import re
 import secrets
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from entitlements import logs
 
 HEADER = "X-Request-ID"
 _HEADER = HEADER.lower().encode()
@@ -30,7 +31,8 @@ class RequestID:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Name one request."""
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         name = _given(scope) or secrets.token_hex(16)
         scope["request_id"] = name
 
@@ -40,11 +42,14 @@ class RequestID:
                 message["headers"] = [*message["headers"], (_HEADER, echoed)]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=name):
-            return await self._app(scope, receive, named)
+        told = logs.about_request(request_id=name)
+        await self._app(scope, receive, named)
+        logs.over(told)  # after a crash it goes on: that is told outside of here
 
 
 def _given(scope: Scope) -> str | None:
     """Return the caller's name for a request, if it is a plain one."""
-    found = next((value for name, value in scope["headers"] if name == _HEADER), b"")
-    return found.decode() if _FORM.fullmatch(found) else None
+    for name, value in scope["headers"]:
+        if name == _HEADER:
+            return value.decode() if _FORM.fullmatch(value) else None
+    return None

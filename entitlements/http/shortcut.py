@@ -10,18 +10,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-import structlog
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entitlements import metrics
+from entitlements import logs, metrics
 from entitlements.errors import Forbidden, StoreUnavailable, Unauthenticated
 from entitlements.http.auth import authenticate
 from entitlements.http.encoded import JSON, checked, encode, listed
-from entitlements.http.kept import Kept, Present
+from entitlements.http.kept import Present, Question
 from entitlements.http.problems import on_error
-from entitlements.http.queries import MAX_CHECKS, UNREADABLE, Check
+from entitlements.http.queries import MAX_CHECKS, UNREADABLE
 from entitlements.http.state import State
 from entitlements.settings import Token
 
@@ -32,8 +31,16 @@ MOST = 256 * 1024
 """Bytes of a batch that is taken for plain."""
 
 
+class Check(Struct, frozen=True, forbid_unknown_fields=True):
+    """A question, not looked at closely: an answer that is kept has been asked for before."""
+
+    customer: str
+    feature: str
+    at: int | None = None
+
+
 class Batch(Struct, frozen=True, forbid_unknown_fields=True):
-    """A batch of which every question can be read."""
+    """A batch."""
 
     checks: list[Check]
 
@@ -62,7 +69,7 @@ class Shortcut:
         caller = self._caller(scope)
         if caller is None:
             return await self._app(scope, receive, send)
-        structlog.contextvars.bind_contextvars(caller=caller.name)
+        logs.also(caller=caller.name)
         read: list[Message] = []
         try:
             found = await self._found(scope, receive, read)
@@ -131,18 +138,15 @@ class Shortcut:
         if asked is None:
             return None
         now = int(self._clock())
-        kept = [self._check(check, now) for check in asked]
+        kept = self._present.all(asked, now)
         if None in kept:
-            await self._present.read({check.customer for check in asked})
-            kept = [self._check(check, now) for check in asked]
+            await self._present.read({customer for customer, _ in asked})
+            kept = self._present.all(asked, now)
         bodies = [one.answer.body for one in kept if one is not None]
         if len(bodies) < len(asked):
             return None
         metrics.answered("checks", len(bodies))
         return Sent(checked(bodies))
-
-    def _check(self, check: Check, now: int) -> Kept | None:
-        return self._present.one(check.customer, check.feature, now) if check.at is None else None
 
 
 async def _body(receive: Receive) -> list[Message]:
@@ -167,12 +171,13 @@ def _again(read: Sequence[Message], receive: Receive) -> Receive:
     return receiving if read else receive
 
 
-def _asked(read: Sequence[Message]) -> list[Check] | None:
-    """Return the questions of a batch; null where it is not whole or one of them cannot be read."""
+def _asked(read: Sequence[Message]) -> list[Question] | None:
+    """Return the questions of a batch; null where it is not whole, or one of them is not plain."""
     if read[-1].get("more_body"):
         return None
     try:
         asked = _batch.decode(b"".join(message.get("body", b"") for message in read)).checks
     except UNREADABLE:
         return None
-    return asked if len(asked) <= MAX_CHECKS else None
+    plain = len(asked) <= MAX_CHECKS and all(check.at is None for check in asked)
+    return [(check.customer, check.feature) for check in asked] if plain else None
