@@ -45,7 +45,7 @@ class Feed:
         self._loads = Loads(server, pace)
         self._numbers = Numbers(replace(pace, webhooks=int(2 * RATE)))
         self._turn = count()
-        self._before = _changes(store.url)
+        self._before = changes(store.url)
 
     def hot(self) -> Job:
         """Return questions."""
@@ -56,13 +56,13 @@ class Feed:
         first = next(self._turn) * RENEWED
         return self._loads.renewals(RENEWING, list(range(first, first + RENEWED)))
 
-    def changes(self) -> Job:
+    def telling(self) -> Job:
         """Return a few deliveries that each change an answer."""
         return self._loads.creations(NEW, self._numbers(), RATE)
 
     def end(self) -> None:
         """Let the readers leave. Raises Void where one of them was not told everything, once."""
-        made = _changes(self._store.url) - self._before
+        made = changes(self._store.url) - self._before
         time.sleep(SETTLING)
         told = self._readers.end()
         if told.lost or not set(told.changes) <= {made}:
@@ -100,7 +100,7 @@ def _telling(feeds: Mapping[int, Feed], run: Run) -> list[Series]:
     for n in range(run.rounds):
         for readers, feed in feeds.items():
             run.say(f"round {n + 1} of {run.rounds}: changes, to {readers:,}")
-            costs[readers].append(cost(cleanest(feed.changes, run.places.load, run.again)))
+            costs[readers].append(cost(cleanest(feed.telling, run.places.load, run.again)))
     alone = median(costs[0])
     each = {n: [(all_ - alone) / n for all_ in found] for n, found in costs.items() if n}
     return [series("a change: CPU of the service for each reader", "µs", each)]
@@ -111,7 +111,8 @@ def _memory(feeds: Mapping[int, Feed]) -> Series:
     return series("memory of the service for each reader", "bytes", each)
 
 
-def _changes(url: str) -> int:
+def changes(url: str) -> int:
+    """Count the changes that a store holds."""
     with client(url) as plain, plain.pipeline(transaction=False) as pipe:
         for p in range(keys.PARTITIONS):
             pipe.xlen(keys.shared(p, "changes"))

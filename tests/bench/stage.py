@@ -22,6 +22,9 @@ from tests.support.servers import until
 TOP = Path(__file__).parents[2]
 
 
+NONE: Mapping[str, str] = {}
+
+
 class Server(NamedTuple):
     """Something that takes requests: where, and in which processes."""
 
@@ -60,7 +63,12 @@ class Service:
     server: Server
 
     def __init__(
-        self, home: Path, places: machine.Places, store: Path | EmbeddedStore, callers: int = 1
+        self,
+        home: Path,
+        places: machine.Places,
+        store: Path | EmbeddedStore,
+        callers: int = 1,
+        given: Mapping[str, str] = NONE,
     ) -> None:
         self._home = home
         self._places = places
@@ -70,7 +78,7 @@ class Service:
             if isinstance(store, Path)
             else {"ENTITLEMENTS_REDIS_URL": store.url}
         )
-        self._env = environment(**settings(callers), **where)
+        self._env = environment(**settings(callers), **where, **given)
         self._starts = 0
         self._running = ExitStack()
 
