@@ -64,10 +64,10 @@ class Ingest:
     """Takes deliveries into a store, by one policy and for one mode."""
 
     def __init__(self, store: Store, policy: Policy, *, livemode: bool | None = None) -> None:
-        self._store = store
+        self.store = store
         self.policy = policy
         """The one in force, as far as this process knows."""
-        self._livemode = livemode
+        self.livemode = livemode
         """Null until the first verified event pins it."""
 
     async def deliver(self, body: bytes, now: float) -> Receipt:
@@ -79,7 +79,7 @@ class Ingest:
         delivery = Delivery(body, int(now * 1000), secrets.token_urlsafe(6))
         receipt = await self._enter(delivery, decoded)
         if _settled(receipt) and _late(decoded, now):
-            await quarantine.leaves(self._store, *_come_again(receipt, int(now)))
+            await quarantine.leaves(self.store, *_come_again(receipt, int(now)))
         return receipt
 
     async def replay(
@@ -108,8 +108,8 @@ class Ingest:
         await side_by_side((follow(queue) for queue in queues.values()), AT_ONCE)
         found = [receipts[n] for n in range(len(bodies))]
         events = [r.event for r in found if r.event and _settled(r)]
-        for event in await marks.waiting(self._store, events):
-            await quarantine.leaves(self._store, event, deed.record("quarantine.replayed", event))
+        for event in await marks.waiting(self.store, events):
+            await quarantine.leaves(self.store, event, deed.record("quarantine.replayed", event))
         return found
 
     async def _enter(self, delivery: Delivery, decoded: Decoded) -> Receipt:
@@ -134,9 +134,9 @@ class Ingest:
         return await self._take(delivery, decoded, policy)
 
     async def _of_other_mode(self, decoded: SubscriptionEvent | OtherEvent) -> bool:
-        if self._livemode is None:
-            self._livemode = await self._store.pin_livemode(livemode=decoded.livemode)
-        return decoded.livemode != self._livemode
+        if self.livemode is None:
+            self.livemode = await self.store.pin_livemode(livemode=decoded.livemode)
+        return decoded.livemode != self.livemode
 
     async def _take(
         self, delivery: Delivery, decoded: SubscriptionEvent | OtherEvent, policy: Policy
@@ -150,9 +150,9 @@ class Ingest:
     ) -> Receipt:
         event, now = _received(delivery, decoded), delivery.received_ms // 1000
         for _ in range(ATTEMPTS):
-            held = await self._store.held(event.subject, event.subscription)
+            held = await self.store.held(event.subject, event.subscription)
             if known(held, event.fact.event):
-                held = await self._store.confirmed(held, event.subject, event.subscription)
+                held = await self.store.confirmed(held, event.subject, event.subscription)
             if first := known(held, event.fact.event):
                 return receipt_of(
                     event, held.customer.version, *_again(delivery, first.outcome, first.delivery)
@@ -167,7 +167,7 @@ class Ingest:
             if delivery.replayed:
                 absorbed = _marked(absorbed)
             entry = _entry(delivery, event, absorbed.outcome)
-            if await self._store.commit(held, absorbed, event.subject, entry):
+            if await self.store.commit(held, absorbed, event.subject, entry):
                 return receipt_of(event, absorbed.customer.version, absorbed.outcome)
             metrics.commit_conflict()
         raise StoreBusy(
@@ -176,16 +176,16 @@ class Ingest:
 
     async def _catch_up(self, subject: Subject, now: int) -> Policy:
         """Learn which policy is in force and decide a customer by it whole: no record mixes two."""
-        self.policy = policy = await self._store.policy_in_force()
-        (whole,) = await self._store.wholes([subject])
-        await rewrite(self._store, whole, policy, now)
+        self.policy = policy = await self.store.policy_in_force()
+        (whole,) = await self.store.wholes([subject])
+        await rewrite(self.store, whole, policy, now)
         return policy
 
     async def _keep(
         self, delivery: Delivery, decoded: Decoded, outcome: Outcome, why: str = ""
     ) -> Receipt:
         entry = _entry(delivery, decoded, outcome, why)
-        held, by = await self._store.keep(entry)
+        held, by = await self.store.keep(entry)
         return receipt_of(decoded, None, *_again(delivery, held, by))
 
 

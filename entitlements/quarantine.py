@@ -60,7 +60,7 @@ async def foresee(store: Store, event: str, now: int, *, livemode: bool | None =
     _, body = await quarantine.one(store, event)
     with Rehearsal(store, await store.policy_in_force(), now, livemode=livemode) as rehearsal:
         ((receipt, why),) = await rehearsal.take([body])
-        found = [d for customer in rehearsal.consequences() for d in customer.differences]
+        found = [d async for customer in rehearsal.consequences() for d in customer.differences]
     if receipt.first == "quarantined":
         return Settled(event, "quarantined", why=why)
     return Settled(

@@ -4,11 +4,15 @@ Events of one customer build on each other, as they would. So what is foreseen i
 together to what holds now, whatever each by itself would do.
 """
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 from typing import NamedTuple, Self
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
+from entitlements import preview
 from entitlements.absorb import Held, absorb, known
 from entitlements.compact import precedes
 from entitlements.consequences import consequences
@@ -22,6 +26,9 @@ from entitlements.store import marks
 from entitlements.store.cold import NOTHING
 from entitlements.store.marks import Marked
 from entitlements.store.store import Store
+
+TOGETHER = 100
+"""Customers compared at a time."""
 
 
 class Foreseen(NamedTuple):
@@ -152,11 +159,28 @@ class Rehearsal:
         self._overlay.keep(where, outcome)
         return Foreseen(receipt_of(one, None, outcome), why)
 
-    def consequences(self) -> Iterator[Consequence]:
-        """Yield what would become of each customer whom the events would change, once each."""
-        for before, after in self._overlay:
-            found = consequences(before, after, self._policy, latest(after, self._now))
-            yield Consequence(before.subject, list(found), _ambiguous(before, after))
+    async def consequences(self, *, happened: bool = False) -> AsyncIterator[Consequence]:
+        """Yield what would become of each customer whom the events would change, once each.
+
+        Or, with `happened`, what has become of them since they were taken, by what the store holds now.
+        """
+        customers = iter(self._overlay)
+        while some := list(islice(customers, TOGETHER)):
+            afters = [after for _, after in some]
+            if happened:
+                afters = await self._store.wholes([after.subject for after in afters])
+            await asyncio.sleep(0)  # whoever else works in this process has a turn
+            for (before, _), after in zip(some, afters, strict=True):
+                found = consequences(before, after, self._policy, latest(after, self._now))
+                yield Consequence(before.subject, list(found), _ambiguous(before, after))
+
+
+COLUMNS = (*preview.COLUMNS, "since")
+
+
+def row(found: Difference) -> tuple[object, ...]:
+    """Return a difference as a row of a table, in the order of COLUMNS; times in Unix seconds."""
+    return (*preview.row(found), "" if found.since is UNSET else found.since)
 
 
 def _ambiguous(before: Whole, after: Whole) -> list[str]:

@@ -23,7 +23,7 @@ LAYERS = (  # the lowest first: a room imports from the lines before its own, an
     "rewrite cache paced reading overlay side_by_side",
     "ingest answers preview paused",
     "rehearse",
-    "heal quarantine events at_stripe doctor paused_there",
+    "heal quarantine events at_stripe doctor paused_there replay",
     "http worker",
     "cli",
     "__main__",

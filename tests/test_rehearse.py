@@ -87,7 +87,7 @@ async def rehearsed(store: Store, bodies: Sequence[bytes], batch: int = 500) -> 
             for n in range(0, len(bodies), batch)
             for foreseen in await rehearsal.take(bodies[n : n + batch])
         ]
-        found = list(rehearsal.consequences())
+        found = [customer async for customer in rehearsal.consequences()]
     assert len({customer.subject for customer in found}) == len(found)
     return Found(
         receipts,
@@ -175,7 +175,7 @@ async def test_what_could_not_be_taken_in_is_told_with_the_reason(store_url: str
         with Rehearsal(store, policy, NOW) as rehearsal:
             once = await rehearsal.take([ODD, NAMELESS, LIVE, OTHER, old])
             twice = await rehearsal.take([ODD, NAMELESS, LIVE, OTHER, old])
-            assert list(rehearsal.consequences()) == []
+            assert [c async for c in rehearsal.consequences()] == []
 
     assert [one.receipt.outcome for one in once] == [
         *("quarantined", "quarantined", "quarantined"),
@@ -214,7 +214,7 @@ async def test_nothing_is_held_in_memory_of_those_whom_nothing_changes(store_url
             await ingest.deliver(body, NOW)
         with Rehearsal(store, BUILT_IN, NOW) as rehearsal:
             found = await rehearsal.take(bodies)
-            assert list(rehearsal.consequences()) == []
+            assert [c async for c in rehearsal.consequences()] == []
 
     assert [one.receipt.outcome for one in found] == ["duplicate"] * 2
     assert [one.receipt.version for one in found] == [2, 2]

@@ -17,6 +17,7 @@ from entitlements.cli.events import app as events
 from entitlements.cli.paused import paused
 from entitlements.cli.policy import app as policy
 from entitlements.cli.quarantine import app as quarantine
+from entitlements.cli.replay import replay
 from entitlements.cli.serve import serve
 from entitlements.cli.token import app as token
 from entitlements.cli.trigger import app as trigger
@@ -41,6 +42,7 @@ app.command()(watch)
 app.add_typer(policy, name="policy")
 app.add_typer(events, name="events")
 app.add_typer(quarantine, name="quarantine")
+app.command()(replay)
 app.command()(pause)
 app.command()(resume)
 app.command()(portal)

