@@ -70,7 +70,7 @@ def follows(state: State | None, fact: Fact) -> bool:
 
 def step(state: State | None, fact: Fact) -> State:
     """Carry a state over one fact. What is not understood changes nothing but says so."""
-    value = _not_understood(fact.snapshot)
+    value = not_understood(fact.snapshot)
     if value and state:
         return replace(state, at=fact.created, not_understood=value)
     return State(
@@ -84,7 +84,8 @@ def step(state: State | None, fact: Fact) -> State:
     )
 
 
-def _not_understood(snapshot: Snapshot) -> str | None:
+def not_understood(snapshot: Snapshot) -> str | None:
+    """Return the value of a snapshot that is not known, as `status=…` or `behavior=…`; null when all is."""
     pause = snapshot.pause_collection
     if snapshot.status not in STATUSES:
         return f"status={snapshot.status}"
@@ -126,7 +127,7 @@ def paid_until(before: Snapshot, pause: Pause | None, at: int) -> dict[str, int]
     return _period_ends(before.items)
 
 
-def lapsed(pause: Pause, at: int) -> bool:
+def lapsed(pause: Pause | PauseCollection, at: int) -> bool:
     """Tell whether a pause has reached its `resumes_at`. Stripe sends no event then."""
     return pause.resumes_at is not None and pause.resumes_at <= at
 

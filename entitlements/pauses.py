@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from entitlements.fold import lapsed
 from entitlements.given import days_given_away
 from entitlements.model import (
     PENDING,
@@ -139,7 +140,7 @@ def pause_there(snapshot: Snapshot, at: int) -> PauseCollection | None:
 
 
 def _in_use(status: str, pause: PauseCollection | None, at: int) -> PauseCollection | None:
-    over = pause is None or (pause.resumes_at is not None and pause.resumes_at <= at)
+    over = pause is None or lapsed(pause, at)
     return None if over or status not in PAUSABLE else pause
 
 

@@ -17,13 +17,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 POLICY = "policy policy_file policy_dump policy_words toml_lines span reasons"
 LAYERS = (  # the lowest first: a room imports from the lines before its own, and not from its neighbours
     "model errors",
-    f"{POLICY} order fold compact decide redecide resolve history given pauses flips absorb cursor consequences",
+    f"{POLICY} order fold compact decide redecide resolve history given pauses drift flips absorb cursor consequences",
     "wire settings_values",
     "verify decode store stripe_api settings policy_load logs metrics sandbox redact",
     "rewrite cache paced reading overlay side_by_side",
     "ingest answers preview paused",
     "rehearse",
-    "heal quarantine events at_stripe doctor paused_there replay",
+    "heal quarantine events at_stripe doctor paused_there replay reconcile",
     "http worker",
     "cli",
     "__main__",

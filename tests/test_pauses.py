@@ -10,17 +10,18 @@ from entitlements.decode import decode
 from entitlements.model import (
     CustomerRecord,
     Override,
+    PauseCollection,
     Review,
     Subject,
     SubscriptionEvent,
     SubscriptionRecord,
 )
-from entitlements.pauses import COLUMNS, Access, Held, Paused, Wanted, paused, row
+from entitlements.pauses import COLUMNS, Access, Held, Paused, Wanted, pause_there, paused, row
 from entitlements.policy import BUILT_IN, DAY, Cell, Policy
 from entitlements.resolve import entitlement
 from entitlements.sandbox.shapes import Body
 from tests.support.bodies import encoded, event, pausing, subscription, update
-from tests.support.histories import MONTH, START
+from tests.support.histories import MONTH, START, snapshot
 
 PAID = START + MONTH
 PLAIN, CUSTOMER = subscription(), Subject("cus_1")
@@ -258,3 +259,15 @@ def test_a_pause_without_an_end_does_not_resume_within_any_time() -> None:
     assert found.resumes_at is None
     assert not Wanted(resumes_within=10**9).includes(found, START)
     assert found.features[0].flags is UNSET
+
+
+def test_stripes_own_word_is_read_by_the_same_rule() -> None:
+    """In use, and not over by the clock."""
+    void = PauseCollection("void", PAID)
+    paused_there = snapshot(pause_collection=void)
+
+    assert pause_there(paused_there, PAID - 1) == void
+    assert pause_there(paused_there, PAID) is None
+    assert pause_there(replace(paused_there, status="unpaid"), START) is None
+    assert pause_there(snapshot(), START) is None
+    assert pause_there(replace(paused_there, pause_collection=UNSET), START) is None

@@ -17,6 +17,7 @@ from entitlements.cli.events import app as events
 from entitlements.cli.paused import paused
 from entitlements.cli.policy import app as policy
 from entitlements.cli.quarantine import app as quarantine
+from entitlements.cli.reconcile import reconcile
 from entitlements.cli.replay import replay
 from entitlements.cli.serve import serve
 from entitlements.cli.token import app as token
@@ -48,6 +49,7 @@ app.command()(resume)
 app.command()(portal)
 app.command()(paused)
 app.command()(doctor)
+app.command()(reconcile)
 app.command()(export)
 app.command(name="import")(import_)
 app.add_typer(token, name="token")

@@ -59,7 +59,7 @@ def pause(  # noqa: PLR0913  one for each option
 
     until = None if resumes_at is None else instant(resumes_at, int(time.time()))
     order = Order(subscription, Pause(behavior, until), account)
-    _change(order, _deed(actor, reason, confirmed=confirmed), key, as_json=as_json)
+    _change(order, deeds.deed_if(actor, reason, confirmed=confirmed), key, as_json=as_json)
 
 
 def resume(  # noqa: PLR0913  one for each option
@@ -79,7 +79,7 @@ def resume(  # noqa: PLR0913  one for each option
     from entitlements.at_stripe import Order
 
     order = Order(subscription, None, account)
-    _change(order, _deed(actor, reason, confirmed=confirmed), key, as_json=as_json)
+    _change(order, deeds.deed_if(actor, reason, confirmed=confirmed), key, as_json=as_json)
 
 
 def portal(  # noqa: PLR0913  one for each option
@@ -119,7 +119,7 @@ def portal(  # noqa: PLR0913  one for each option
         "flow": flow,
         "subscription": subscription,
     }
-    asked, deed = _portal_request(given), _deed(actor, reason, confirmed=confirmed)
+    asked, deed = _portal_request(given), deeds.deed_if(actor, reason, confirmed=confirmed)
     settings = deeds.settings()
     api = _stripe(settings)
     if deed is None:
@@ -172,17 +172,6 @@ def _opened(
         "stripe",
         lambda store: at_stripe.open_portal(api, store, request, deed, key=key, account=account),
     )
-
-
-def _deed(actor: str | None, reason: str | None, *, confirmed: bool) -> "Deed | None":
-    """Return who does it and why; null where nothing is to be done."""
-    from entitlements.errors import BadRequest
-
-    if not confirmed:
-        return None
-    if reason is None:
-        raise BadRequest("Every write says why: give --reason beside --apply.")
-    return deeds.deed(actor, reason)
 
 
 def _stripe(settings: "Settings") -> "StripeApi":

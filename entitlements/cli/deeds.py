@@ -54,6 +54,17 @@ def deed(actor: str | None, reason: str) -> "Deed":
     return Deed(actor or getpass.getuser(), reasoned(reason), int(time.time()))
 
 
+def deed_if(actor: str | None, reason: str | None, *, confirmed: bool) -> "Deed | None":
+    """Return who does something and why; null where nothing is to be done. Raises BadRequest without a reason."""
+    from entitlements.errors import BadRequest
+
+    if not confirmed:
+        return None
+    if reason is None:
+        raise BadRequest("Every write says why: give --reason beside --apply.")
+    return deed(actor, reason)
+
+
 def print_json(found: Iterable[object]) -> None:
     """Print one object a line."""
     import msgspec

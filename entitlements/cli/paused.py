@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from entitlements.pauses import Paused, Wanted
     from entitlements.settings import Settings
     from entitlements.store.store import Store
-    from entitlements.stripe_api import StripeApi
 
 SHOWN = 100
 """Rows of a table, unless --limit says otherwise: whoever wants all of them takes --csv or --json."""
@@ -115,24 +114,17 @@ class Found(NamedTuple):
 
 async def _batches(settings: "Settings", store: "Store", what: What, wanted: "Wanted") -> Found:
     from entitlements import paused, paused_there
+    from entitlements.cli import running
     from entitlements.store import standing
 
     now = int(time.time())
     if what == "store":
         asked = paused.Asked(wanted, await store.policy_in_force(), now)
         return Found(paused.report(store, asked), await standing.count(store, "paused"))
-    api = _stripe(settings, store)
+    api = running.paced_stripe(settings, store)
     if what == "stripe":
         return Found(paused_there.report_there(api, wanted, now), None)
     return Found(paused_there.compare(store, api, wanted.account, now), None)
-
-
-def _stripe(settings: "Settings", store: "Store") -> "StripeApi":
-    from entitlements.paced import Paced
-    from entitlements.store.reads import Reads
-    from entitlements.stripe_api import required
-
-    return required(settings.stripe_api_key, settings.stripe_api_base, Paced(Reads(store)))
 
 
 async def _print(found: Found, out: Printer, most: int | None) -> int:

@@ -143,7 +143,5 @@ def _walk(
 def _report(tally: "Tally", policy: "Policy", *, err: bool = False) -> None:
     from entitlements.cli import tables
 
-    rows = [("customers", *(str(tally.concerned[kind]) for kind in tally.concerned))]
-    rows += [(name, *map(str, counts.values())) for name, counts in sorted(tally.features.items())]
-    tables.show(("", "gains", "loses", "flips"), rows, err=err)
+    tables.show_tally(tally, err=err)
     typer.echo(f"{tally.customers} customers looked at under policy {policy.digest}.", err=True)

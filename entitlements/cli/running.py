@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from entitlements.heal import Healer
     from entitlements.ingest import Ingest
     from entitlements.store.store import Store
+    from entitlements.stripe_api import StripeApi
 
 WATCH_EVERY = 0.5
 """Seconds between looks at whether the embedded store still runs."""
@@ -76,6 +77,15 @@ def running_store_url(settings: Settings) -> str:
         f"No store runs in {settings.data_dir}, and ENTITLEMENTS_REDIS_URL is not set. "
         "Set it, or start `entitlements serve` first."
     )
+
+
+def paced_stripe(settings: Settings, store: "Store") -> "StripeApi":
+    """Return Stripe for a long walk, within the rate that all processes share. Raises StripeKeyMissing."""
+    from entitlements.paced import Paced
+    from entitlements.store.reads import Reads
+    from entitlements.stripe_api import required
+
+    return required(settings.stripe_api_key, settings.stripe_api_base, Paced(Reads(store)))
 
 
 def _leave(number: int, _: FrameType | None) -> NoReturn:

@@ -3,9 +3,13 @@
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from entitlements.cli.times import rfc3339
 from entitlements.sandbox.shapes import Body
+
+if TYPE_CHECKING:
+    from entitlements.preview import Tally
 
 WIDE = 200
 """Columns where nobody's terminal sets a limit, so that nothing is cut in a file or a pipe."""
@@ -29,6 +33,13 @@ def show(
     out = sys.stderr if err else sys.stdout
     width = shutil.get_terminal_size().columns if out.isatty() else WIDE
     Console(width=width, stderr=err).print(table)
+
+
+def show_tally(tally: "Tally", *, err: bool = False) -> None:
+    """Print how many customers gain and lose, and in how many answers about each feature."""
+    rows = [("customers", *map(str, tally.concerned.values()))]
+    rows += [(name, *map(str, counts.values())) for name, counts in sorted(tally.features.items())]
+    show(("", *tally.concerned), rows, err=err)
 
 
 def granted(answer: Body | None) -> str:
