@@ -166,7 +166,7 @@ async def _apart(
     bodies = {read.id: event_of(read, account) for account, read in reads}
     with await beside.rehearsal() as rehearsal:
         foreseen = await rehearsal.take(list(bodies.values()))
-        for consequence in rehearsal.consequences():
+        async for consequence in rehearsal.consequences():
             found |= {_said(d) for d in consequence.differences if d.kind != "past"}
     found |= {f"{name} {why}" for name, (_, why) in zip(bodies, foreseen, strict=True) if why}
     return found, len(bodies)
