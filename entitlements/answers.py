@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -18,6 +19,18 @@ PATIENCE = 0.5
 """Seconds for which a version that the caller has already seen is waited for."""
 
 PAUSE = 0.02
+
+
+class Life(NamedTuple):
+    """All that leads to a customer's answers at an instant."""
+
+    at: int
+    record: CustomerRecord
+    """What they are resolved by."""
+    whole: CustomerRecord
+    """The same over the whole life of each subscription."""
+    policy: Policy
+    subscriptions: dict[str, SubscriptionRecord]
 
 
 class Answers:
@@ -140,6 +153,28 @@ class Answers:
         colds = await self._store.subscriptions(subject, names)
         found = {n: state_at(c, policy, at, known_at) for n, c in zip(names, colds, strict=True)}
         return {name: state for name, state in found.items() if state}
+
+    async def life(
+        self, subject: Subject, now: int, at: int | None = None, known_at: int | None = None
+    ) -> Life:
+        """Return the record to resolve at an instant, or at present, with all that leads to it, from the store itself.
+
+        Raises BeyondRetention, StoreUnavailable.
+        """
+        held = await self._reached(subject, 0, newest=True)
+        at = present(held, now) if at is None else at
+        record = await self._as_of(subject, held, at, known_at)
+        if not held.decisions:
+            return Life(at, record, record, self.policy, {})
+        names = list(held.decisions)
+        colds = await self._store.subscriptions(subject, names)
+        return Life(
+            at,
+            record,
+            await self._relived(subject, held, at, known_at),
+            await self._policy(held, known_at),
+            dict(zip(names, colds, strict=True)),
+        )
 
     async def _policy(self, record: CustomerRecord, known_at: int | None) -> Policy:
         """Return the policy in force, or the one that a customer was decided by at an instant."""

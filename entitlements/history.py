@@ -63,8 +63,13 @@ def state_at(
     cold: SubscriptionRecord, policy: Policy, at: int, known_at: int | None = None
 ) -> State | None:
     """Return what a subscription was like at an instant, by what had been received by another; null before it was."""
-    facts = [fact for fact in _known(cold.facts, known_at) if fact.created <= at]
+    facts = counted(cold.facts, at, known_at)
     return cold.state if len(facts) == len(cold.facts) else fold(facts, policy, cold.base)[1]
+
+
+def counted(facts: Sequence[Fact], at: int, known_at: int | None = None) -> list[Fact]:
+    """Return the facts that an answer about an instant depends on, by what had been received by another."""
+    return [fact for fact in _known(facts, known_at) if fact.created <= at]
 
 
 def _known(facts: Sequence[Fact], at: int | None) -> Sequence[Fact]:

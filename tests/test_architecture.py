@@ -15,15 +15,16 @@ PACKAGE = TOP / "entitlements"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 POLICY = "policy policy_file policy_dump policy_words toml_lines span reasons"
+TOLD = "given pauses drift consequences changed explained explain"
 LAYERS = (  # the lowest first: a room imports from the lines before its own, and not from its neighbours
     "model errors",
-    f"{POLICY} order fold compact decide redecide resolve history given pauses drift flips absorb cursor consequences",
-    "wire settings_values",
+    f"{POLICY} order fold compact decide redecide resolve history flips absorb cursor {TOLD}",
+    "wire settings_values instants",
     "verify decode store stripe_api settings policy_load logs metrics sandbox redact",
     "rewrite cache paced reading overlay side_by_side",
     "ingest answers preview paused",
     "rehearse",
-    "heal quarantine events at_stripe doctor paused_there replay reconcile",
+    "heal quarantine events tell at_stripe doctor paused_there replay reconcile",
     "http worker",
     "cli",
     "__main__",

@@ -14,6 +14,7 @@ from entitlements.cli.demo import demo
 from entitlements.cli.dev import dev
 from entitlements.cli.doctor import doctor
 from entitlements.cli.events import app as events
+from entitlements.cli.explain import explain
 from entitlements.cli.paused import paused
 from entitlements.cli.policy import app as policy
 from entitlements.cli.quarantine import app as quarantine
@@ -38,6 +39,7 @@ app.command()(worker)
 app.command()(dev)
 app.command()(demo)
 app.command()(check)
+app.command()(explain)
 app.add_typer(trigger, name="trigger")
 app.command()(watch)
 app.add_typer(policy, name="policy")

@@ -1,8 +1,11 @@
 """Instants as people write and read them. Inside, they are Unix seconds."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from entitlements.errors import BadRequest
+from entitlements.instants import rfc3339
+
+__all__ = ["instant", "rfc3339", "span"]
 from entitlements.span import seconds
 
 _SPANS = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
@@ -21,11 +24,6 @@ def instant(text: str, now: int) -> int:
             "or an offset from now (+30d, -2h; s, m, h, d, w)."
         )
     return found
-
-
-def rfc3339(at: int | None) -> str:
-    """Return an instant for people, in UTC; nothing for null."""
-    return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def span(seconds: int) -> str:

@@ -4,6 +4,7 @@ It lies beside what it tells of, so that a script writes both or neither. Kept a
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -63,6 +64,15 @@ async def latest(store: Store, limit: int) -> list[Record]:
         found = [entry for entries in await pipeline.execute() for entry in entries]
     records = [_record(fields) for _, fields in found]
     return sorted(records, key=lambda record: -record.at)[:limit]
+
+
+async def about(store: Store, name: str, limit: int) -> list[Record]:
+    """Return the last deeds about a subject or an event, the newest first; so many of its partition are looked at."""
+    audit = keys.shared(store.partition(name), "audit")
+    async with reaching():
+        found: Any = await store.redis.xrevrange(audit, count=limit)
+    records = [_record(fields) for _, fields in found]
+    return [record for record in records if record.about == name]
 
 
 def _record(fields: Mapping[bytes, bytes]) -> Record:

@@ -7,9 +7,10 @@ import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, json
 
 from entitlements.errors import NotFound
+from entitlements.model import Subject
 from entitlements.store import keys
 from entitlements.store.audit import Record
 from entitlements.store.client import reaching
@@ -65,6 +66,26 @@ async def walk(store: Store) -> AsyncIterator[Waiting]:
         for waiting in found:
             yield waiting
         after = Place(found[-1].received_ms, found[-1].event)
+
+
+async def naming(store: Store, subject: Subject, look: int) -> list[Waiting]:
+    """Return those of the newest events that wait which name a customer, the newest first; so many are looked at.
+
+    What could not be read says nowhere whose it is, so that it is looked for in the body.
+    """
+    places = sorted(await _places(store, look, None), reverse=True)[:look]
+    named = [json.encode(name) for name in (subject.customer, subject.account) if name]
+    found = list[Waiting]()
+    for n in range(0, len(places), PAGE):
+        events = [place.event for place in places[n : n + PAGE]]
+        rows = await _read(store, events, (*_COLUMNS, "body"))
+        found += [_waiting(row) for row in rows if row and _names(row["body"], named)]
+    return found
+
+
+def _names(body: bytes, named: Sequence[bytes]) -> bool:
+    said = zlib.decompress(body)
+    return all(name in said for name in named)
 
 
 async def one(store: Store, event: str) -> tuple[Waiting, bytes]:

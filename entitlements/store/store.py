@@ -119,6 +119,8 @@ class Store(Meta):
 
     async def subscriptions(self, subject: Subject, names: list[str]) -> list[SubscriptionRecord]:
         """Return the cold records of a customer's subscriptions, in the order of their names."""
+        if not names:
+            return []  # of no key MGET has none
         p = self.partition(str(subject))
         async with reaching():
             raws = await self.redis.mget([keys.subscription(p, subject, name) for name in names])
