@@ -25,20 +25,23 @@ class Asked(NamedTuple):
 WIDTH = 14
 """Of the column of names."""
 
+Customer = Annotated[str, typer.Argument(help="The customer's id at Stripe.")]
+At = Annotated[
+    str | None, typer.Option(help="When: Unix seconds, RFC 3339, or an offset such as +30d or -2h.")
+]
+KnownAt = Annotated[
+    str | None, typer.Option(help="By what had been received by then, in the same forms.")
+]
+Account = Annotated[str | None, typer.Option(help="The connected account whose customer it is.")]
+
 
 def check(  # noqa: PLR0913  one for each option
-    customer: Annotated[str, typer.Argument(help="The customer's id at Stripe.")],
+    customer: Customer,
     feature: Annotated[str, typer.Argument(help="The feature, as the policy names it.")],
     *,
-    at: Annotated[
-        str | None, typer.Option(help="When: Unix seconds, RFC 3339, or an offset such as +30d.")
-    ] = None,
-    known_at: Annotated[
-        str | None, typer.Option(help="By what had been received by then, in the same forms.")
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option(help="The connected account whose customer it is.")
-    ] = None,
+    at: At = None,
+    known_at: KnownAt = None,
+    account: Account = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say whether a customer may use a feature, why, and until when.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from entitlements.cli import deeds
+from entitlements.cli.check import Account, At, Customer, KnownAt
 
 if TYPE_CHECKING:
     from entitlements.explained import Explanation
@@ -23,20 +24,14 @@ MOST = 120
 
 
 def explain(  # noqa: PLR0913  one for each option
-    customer: Annotated[str, typer.Argument(help="The customer's id at Stripe.")],
+    customer: Customer,
     *,
     feature: Annotated[
         str | None, typer.Option(help="The feature whose answer is meant; without it all of them.")
     ] = None,
-    at: Annotated[
-        str | None, typer.Option(help="When: Unix seconds, RFC 3339, or an offset such as -30d.")
-    ] = None,
-    known_at: Annotated[
-        str | None, typer.Option(help="By what had been received by then, in the same forms.")
-    ] = None,
-    account: Annotated[
-        str | None, typer.Option(help="The connected account whose customer it is.")
-    ] = None,
+    at: At = None,
+    known_at: KnownAt = None,
+    account: Account = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say why a customer is answered what they are: the answer, its timeline, and the events that led to it.
