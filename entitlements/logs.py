@@ -1,5 +1,6 @@
 """One line for each thing that happened: JSON for machines, columns for a terminal; never a secret."""
 
+import json
 import logging
 import re
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from typing import Literal, TextIO
 
+import msgspec
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -35,7 +37,7 @@ def configure(form: Format, stream: TextIO | None = None, *, level: int = loggin
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(out),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=stream is None,  # a stream that is given may be another one later
     )
     handler = logging.StreamHandler(out)
     without_meta = ProcessorFormatter.remove_processors_meta
@@ -72,10 +74,10 @@ def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _masked(value: object) -> object:
     """Return a value as plain data, however deep a secret may be in it."""
     match value:
+        case str():
+            return _SECRET.sub(_MASK, value) if _suspect(value) else value
         case None | bool() | int() | float():
             return value
-        case str():
-            return _SECRET.sub(_MASK, value)
         case Mapping():
             return {str(key): _masked(inner) for key, inner in value.items()}
         case list() | tuple() | set() | frozenset():
@@ -84,9 +86,28 @@ def _masked(value: object) -> object:
             return _SECRET.sub(_MASK, repr(value))
 
 
+def _suspect(value: str) -> bool:
+    """Tell whether text may match at all, of which most does not: in a tenth of the time that matching takes."""
+    return (
+        "sec_" in value
+        or "k_live_" in value
+        or "k_test_" in value
+        or "ent_" in value
+        or " " in value
+        or "@" in value
+    )
+
+
+def _line(event: EventDict, **_: object) -> str:
+    try:
+        return msgspec.json.encode(event).decode()
+    except (UnicodeEncodeError, OverflowError):  # half a surrogate pair, a number beyond 64 bits
+        return json.dumps(event)
+
+
 def _renderer(form: Format, out: TextIO) -> Processor:
     if form == "json":
-        return structlog.processors.JSONRenderer()
+        return structlog.processors.JSONRenderer(_line)
     # Plain, since the default one prints local variables, where secrets are.
     plain = structlog.dev.plain_traceback
     return structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)

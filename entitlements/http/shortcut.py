@@ -66,7 +66,8 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
-        caller = self._caller(scope)
+        plain = scope["type"] == "http" and scope["path"].startswith("/v1/")
+        caller = self._caller(scope) if plain else None
         if caller is None:
             return await self._app(scope, receive, send)
         logs.also(caller=caller.name)
@@ -86,7 +87,7 @@ class Shortcut:
 
     def _caller(self, scope: Scope) -> Token | None:
         """Return who asks, if it is a plain request of somebody who may."""
-        if scope["type"] != "http" or scope["query_string"]:
+        if scope["query_string"]:
             return None
         headers = dict(scope["headers"])
         if len(headers) < len(scope["headers"]) or not ASKS_FOR_MORE.isdisjoint(headers):
