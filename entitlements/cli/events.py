@@ -1,7 +1,5 @@
 """`entitlements events`: what came, when, and what became of it."""
 
-import csv
-import sys
 import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -10,6 +8,7 @@ import typer
 
 from entitlements.cli import deeds
 from entitlements.cli.deeds import AsJson
+from entitlements.cli.sheets import AsCsv, Sheet, printer
 
 if TYPE_CHECKING:
     from entitlements.events import EventView, LogEntry
@@ -59,10 +58,12 @@ def list_all(  # noqa: PLR0913  one for each option
     outcome: Annotated[str | None, typer.Option(help="Of which this became.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List what came, the newest first. The narrower the time or the customer, the less is looked through."""
-    from entitlements.cli import tables
+    from msgspec.structs import astuple
+
+    from entitlements.events import LogEntry
 
     search = _search(
         Where(since, until, customer, account),
@@ -70,28 +71,18 @@ def list_all(  # noqa: PLR0913  one for each option
         subscription=subscription,
         outcome=outcome,
     )
-    out = csv.writer(sys.stdout)
-    rows = list[tuple[str, ...]]()
+    sheet = Sheet(LogEntry.__struct_fields__, astuple, COLUMNS, _row)
+    out = printer(sheet, as_json=as_json, as_csv=as_csv)
 
     async def tell(store: "Store") -> int:
         count = 0
         async for found in _pages(store, search, limit):
             count += len(found)
-            if as_json:
-                deeds.print_json(found)
-            elif as_csv:
-                out.writerows(map(_fields, found))
-            else:
-                rows.extend(map(_row, found))
+            out.add(found)
         return count
 
-    if as_csv:
-        from entitlements.events import LogEntry
-
-        out.writerow(LogEntry.__struct_fields__)
     count = deeds.with_store(deeds.settings(), NAME, tell)
-    if not (as_json or as_csv):
-        tables.show(COLUMNS, rows)
+    out.end()
     more = " There may be more: --limit." if count == limit else ""
     typer.echo(f"{count} shown.{more}", err=True)
 
@@ -176,10 +167,6 @@ def _search(
         subscription=subscription,
         outcome=None if outcome is None else convert(outcome, Outcome),
     )
-
-
-def _fields(entry: "LogEntry") -> tuple[object, ...]:
-    return tuple(getattr(entry, name) for name in entry.__struct_fields__)
 
 
 def _row(entry: "LogEntry") -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import typer
 
 from entitlements.cli import deeds
 from entitlements.cli.deeds import Actor, AsJson, Confirmed, Reason
+from entitlements.cli.sheets import AsCsv, Sheet, printer
 
 if TYPE_CHECKING:
     from entitlements.quarantine import Settled
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 
 NAME = "quarantine"
+COLUMNS = ("event", "type", "customer", "received", "attempts", "why")
 Event = Annotated[str, typer.Argument(help="The event's id, as the list has it.")]
 
 
@@ -31,27 +33,31 @@ def list_all(
     *,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List what waits, the newest first."""
-    from entitlements.cli import tables
-    from entitlements.cli.times import rfc3339
+    from msgspec.structs import astuple
+
     from entitlements.store import quarantine
+
+    sheet = Sheet(quarantine.Waiting.__struct_fields__, astuple, COLUMNS, _cells)
+    out = printer(sheet, as_json=as_json, as_csv=as_csv)
 
     async def read(store: "Store") -> "tuple[list[Waiting], int]":
         found = await quarantine.page(store, limit)
         return found, await quarantine.count(store)
 
     found, count = deeds.with_store(deeds.settings(), NAME, read)
-    if as_json:
-        deeds.print_json(found)
-    else:
-        columns = ("event", "type", "customer", "received", "attempts", "why")
-        rows = [
-            (w.event, w.type, w.subject, rfc3339(w.received_ms // 1000), str(w.attempts), w.why)
-            for w in found
-        ]
-        tables.show(columns, rows)
+    out.add(found)
+    out.end()
     typer.echo(f"{len(found)} of {count} shown.", err=True)
+
+
+def _cells(one: "Waiting") -> tuple[str, ...]:
+    from entitlements.instants import rfc3339
+
+    received = rfc3339(one.received_ms // 1000)
+    return one.event, one.type, one.subject, received, str(one.attempts), one.why
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """`entitlements quarantine` as its users run it: a process and a store."""
 
 import asyncio
+import csv
+import io
 import json
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -61,6 +63,22 @@ def test_list_is_a_table_or_json(url: str) -> None:
     assert table.stderr == "2 of 2 shown.\n"
     (found,) = map(json.loads, lines.stdout.splitlines())
     assert (found["event"], found["attempts"]) == ("evt_odd", 0)
+
+
+def test_list_is_csv(url: str) -> None:
+    """With a head, and every field."""
+    found = command("list", "--csv", "--limit", "1", url=url)
+
+    head, row = csv.reader(io.StringIO(found.stdout))
+    assert head == ["event", "type", "received_ms", "why", "subject", "attempts"]
+    assert row == [
+        "evt_odd",
+        "customer.subscription.created",
+        str((START + 20) * 1000),
+        OLD_WHY,
+        "",
+        "0",
+    ]
 
 
 def test_show_prints_the_body_without_its_secrets(url: str) -> None:
