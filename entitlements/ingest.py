@@ -83,11 +83,12 @@ class Ingest:
         return receipt
 
     async def replay(
-        self, bodies: Sequence[bytes], now: float, deed: Deed, run: str
+        self, bodies: Sequence[bytes], now: float, deed: Deed, names: Sequence[str]
     ) -> list[Receipt]:
-        """Take in authentic bodies again, or for the first time, for a run of a replay; in their order.
+        """Take in authentic bodies again, or for the first time, for a replay; in their order.
 
-        What is about different customers goes in side by side. Raises as `deliver`: to try all again does no harm.
+        What is about different customers goes in side by side. `names` are those of the deliveries, as no others have
+        them. Raises as `deliver`: all of it may be tried again under the same names, and has the same outcomes then.
         """
         read = [decode(body, self.policy.metadata_key) for body in bodies]
         queues: dict[object, list[int]] = {}
@@ -101,8 +102,7 @@ class Ingest:
 
         async def follow(queue: Sequence[int]) -> None:
             for n in queue:
-                name = f"{run}.{secrets.token_urlsafe(6)}"
-                delivery = Delivery(bodies[n], int(now * 1000), name, replayed=True)
+                delivery = Delivery(bodies[n], int(now * 1000), names[n], replayed=True)
                 receipts[n] = await self._enter(delivery, read[n])
 
         await side_by_side((follow(queue) for queue in queues.values()), AT_ONCE)

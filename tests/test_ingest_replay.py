@@ -31,6 +31,11 @@ LIFE = [encoded(event(PLAIN)), encoded(update(PLAIN, PAUSED))]
 ODD = encoded(event(PLAIN | {"items": None}, id="evt_odd"))
 
 
+def names(run: str) -> list[str]:
+    """Return names for the deliveries of a run."""
+    return [f"{run}.{n}" for n in range(500)]
+
+
 async def told(store: Store) -> list[Change]:
     """Return all that the feed was told."""
     page = await Streams(store).page_of(range(store.partitions), (BEGINNING,) * store.partitions)
@@ -43,10 +48,10 @@ async def test_what_a_replay_changes_is_marked_in_the_feed(redis_url: str) -> No
     async with opened(redis_url) as store:
         ingest = Ingest(store, BUILT_IN)
         await ingest.deliver(LIFE[0], START + 1)
-        await ingest.replay(LIFE, START + 2, DEED, "rp_1")
+        await ingest.replay(LIFE, START + 2, DEED, names("rp_1"))
         gone = PAUSED | {"status": "unpaid"}
         late = encoded(update(PAUSED, gone, id="evt_3", created=START + 90))
-        await ingest.replay([late], START + 100, DEED, "rp_2")
+        await ingest.replay([late], START + 100, DEED, names("rp_2"))
 
         assert [(c.event, c.replayed) for c in await told(store)] == [
             ("evt_1", False),
@@ -64,7 +69,7 @@ async def test_what_waited_in_the_quarantine_leaves_it_with_a_record(store_url: 
     async with opened(store_url) as store:
         ingest = Ingest(store, BUILT_IN)
         await leave(store, event(PLAIN))
-        found = await ingest.replay([LIFE[0], ODD, ODD], NOW, DEED, "rp_1")
+        found = await ingest.replay([LIFE[0], ODD, ODD], NOW, DEED, names("rp_1"))
 
         assert [r.outcome for r in found] == ["applied", "quarantined", "duplicate"]
         assert await quarantine.count(store) == 1
@@ -77,24 +82,27 @@ async def test_the_first_event_pins_the_mode(store_url: str) -> None:
     """Whichever customer's is stored first."""
     live = encoded(event(subscription(customer="cus_2", id="sub_2"), id="evt_9", livemode=True))
     async with opened(store_url) as store:
-        found = await Ingest(store, BUILT_IN).replay([ODD, LIFE[0], live], NOW, DEED, "rp_1")
+        found = await Ingest(store, BUILT_IN).replay([ODD, LIFE[0], live], NOW, DEED, names("rp_1"))
         assert [r.outcome for r in found] == ["quarantined", "applied", "quarantined"]
 
 
 @pytest.mark.asyncio
 async def test_a_store_that_fails_is_told_of(store_url: str) -> None:
-    """As one error; to try again does no harm."""
+    """As one error; tried again under the same names it has the same outcome."""
     async with opened(store_url) as store:
         ingest = Ingest(store, BUILT_IN)
         with client(store_url) as plain:
             plain.config_set("maxmemory", 1)
             try:
                 with pytest.raises(StoreUnavailable):
-                    await ingest.replay(LIFE, NOW, DEED, "rp_1")
+                    await ingest.replay(LIFE, NOW, DEED, names("rp_1"))
             finally:
                 plain.config_set("maxmemory", 0)
-        found = await ingest.replay(LIFE, NOW, DEED, "rp_1")
-        assert [r.outcome for r in found] == ["applied", "applied"]
+        for _ in range(2):
+            found = await ingest.replay(LIFE, NOW, DEED, names("rp_1"))
+            assert [r.outcome for r in found] == ["applied", "applied"]
+        again = await ingest.replay(LIFE, NOW, DEED, names("rp_2"))
+        assert [r.outcome for r in again] == ["duplicate", "duplicate"]
 
 
 @settings(
@@ -122,10 +130,10 @@ def test_a_replay_never_regresses_what_is_newer(store_url: str, data: st.DataObj
         policy = replace(BUILT_IN, log_retention=10**9)
         async with opened(store_url, policy) as store:
             ingest = Ingest(store, policy)
-            await ingest.replay(data.draw(st.permutations(bodies)), NOW, DEED, "rp_1")
+            await ingest.replay(data.draw(st.permutations(bodies)), NOW, DEED, names("rp_1"))
             subjects = [Subject("cus_1"), Subject("cus_2")]
             held = await store.wholes(subjects)
-            found = await ingest.replay(again, NOW + 5, DEED, "rp_2")
+            found = await ingest.replay(again, NOW + 5, DEED, names("rp_2"))
             assert {receipt.outcome for receipt in found} <= {"duplicate"}
             assert await store.wholes(subjects) == held
 

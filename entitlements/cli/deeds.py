@@ -1,6 +1,5 @@
 """What commands by which people do something share: who does it, whether it is done or only shown, and the store."""
 
-import asyncio
 import getpass
 import sys
 import time
@@ -32,6 +31,8 @@ def settings() -> "Settings":
 
 def with_store(settings: "Settings", name: str, do: Callable[["Store"], Awaitable[Found]]) -> Found:
     """Do something in the store that is configured, on connections of a name."""
+    import uvloop
+
     from entitlements.cli import running
     from entitlements.store.store import Store
 
@@ -43,7 +44,7 @@ def with_store(settings: "Settings", name: str, do: Callable[["Store"], Awaitabl
             await store.close()
 
     with running.any_store_url(settings) as url:
-        return asyncio.run(within(url))
+        return uvloop.run(within(url))
 
 
 def deed(actor: str | None, reason: str) -> "Deed":

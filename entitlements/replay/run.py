@@ -18,6 +18,7 @@ from entitlements.preview import Step, Tally
 from entitlements.redecide import Kind
 from entitlements.rehearse import Consequence, Rehearsal
 from entitlements.replay.offer import Load, Offer, settled
+from entitlements.replay.patience import patiently
 from entitlements.replay.sources import BATCH, Source
 from entitlements.store import audit, replays
 from entitlements.store.audit import Deed
@@ -92,6 +93,8 @@ class Replay:
         self._clock = clock
         self._told = told or Nobody()
         self._stop = False
+        self._named = 0
+        """Deliveries that have a name."""
 
     def stop(self, status: Status = "stopped", why: str | None = None) -> None:
         """Let it end after the batch at hand."""
@@ -138,7 +141,8 @@ class Replay:
         with Rehearsal(self._store, policy, now, livemode=self._ingest.livemode) as rehearsal:
 
             async def foresee(bodies: Sequence[bytes]) -> list[Outcome]:
-                return [one.receipt.outcome for one in await rehearsal.take(bodies)]
+                found = await patiently(lambda: rehearsal.take(bodies))
+                return [one.receipt.outcome for one in found]
 
             await self._all(foresee)
             await self._sum(rehearsal.consequences())
@@ -150,9 +154,11 @@ class Replay:
             await self._sum(rehearsal.consequences(happened=True))
 
     async def _take(self, bodies: Sequence[bytes]) -> list[Outcome]:
-        run = self.run
-        deed = Deed(run.by, run.reason, int(self._clock()))
-        receipts = await self._ingest.replay(bodies, self._clock(), deed, run.id)
+        run, now = self.run, self._clock()
+        deed = Deed(run.by, run.reason, int(now))
+        first, self._named = self._named, self._named + len(bodies)
+        names = [f"{run.id}.{n}" for n in range(first, self._named)]
+        receipts = await patiently(lambda: self._ingest.replay(bodies, now, deed, names))
         return [receipt.outcome for receipt in receipts]
 
     async def _all(self, take: Take) -> None:
@@ -171,7 +177,7 @@ class Replay:
 
     async def _each(self, offers: Sequence[Offer], take: Take) -> list[Outcome]:
         """Return what becomes of each: what is held already is not even read."""
-        known = await settled(self._store, offers)
+        known = await patiently(lambda: settled(self._store, offers))
         rest = [offer.read() for offer, outcome in zip(offers, known, strict=True) if not outcome]
         looked = [o for some in _parts(rest) for o in await take(some)]
         return [outcome for outcome in known if outcome] + looked

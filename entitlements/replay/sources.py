@@ -11,14 +11,16 @@ import msgspec
 from msgspec import Raw
 
 from entitlements import cursor
+from entitlements.cursor import Cursor
 from entitlements.decode import TYPES, decode
 from entitlements.errors import Conflict
 from entitlements.paced import Paced
 from entitlements.replay.offer import Load, Offer, of_body, of_entry, wanted
+from entitlements.replay.patience import PASSES, patiently
 from entitlements.replay.spool import Spool
 from entitlements.replay.stream import Piece, pieces
 from entitlements.settings import Settings
-from entitlements.store.log import Log, Search
+from entitlements.store.log import Batch, Log, Search
 from entitlements.store.reads import Reads
 from entitlements.store.replays import Asked
 from entitlements.store.store import Store
@@ -82,13 +84,30 @@ class FromLog:
         end = cursor.decode(upto, self._store.partitions)
         last = max(position.ms for position in end)
         first = None
-        async with aclosing(Log(self._store).read(self._search, at, end)) as batches:
+        async with aclosing(self._batches(at, end)) as batches:
             async for batch in batches:
                 now = max(position.ms for position in batch.cursor)
                 first = now if first is None else first
                 share = (now - first) / (last - first) if last > first else 1.0
                 offers = [of_entry(entry) for entry in batch.entries]
                 yield Load(offers, cursor.encode(batch.cursor), min(1.0, share))
+
+    async def _batches(self, at: Cursor | None, end: Cursor) -> AsyncGenerator[Batch]:
+        """Yield batches of the log; one that the store could not give is asked for again."""
+        reading = Log(self._store).read(self._search, at, end)
+
+        async def following() -> Batch | None:
+            nonlocal reading
+            try:
+                return await anext(reading, None)
+            except PASSES:
+                await reading.aclose()
+                reading = Log(self._store).read(self._search, at, end)
+                raise
+
+        while batch := await patiently(following):
+            at = batch.cursor
+            yield batch
 
 
 class FromStripe:

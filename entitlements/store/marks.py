@@ -43,12 +43,21 @@ class About(NamedTuple):
 
 async def known(store: Store, about: Collection[About]) -> dict[About, Known]:
     """Return which events are held of some subscriptions, in one round trip."""
+    asked: dict[int, list[About]] = {}
+    for one in about:
+        asked.setdefault(store.partition(str(one.subject)), []).append(one)
     pipeline = store.redis.pipeline(transaction=False)
-    for subject, name in about:
-        pipeline.get(keys.subscription(store.partition(str(subject)), subject, name))
+    for p, some in asked.items():
+        names = [keys.subscription(p, subject, name) for subject, name in some]
+        pipeline.execute_command("MGET", *names)  # redis-py bars a cluster's pipelines from `mget`
     async with reaching():
-        found = await pipeline.execute()
-    return {one: cold.known(raw) for one, raw in zip(about, found, strict=True)}
+        rows = await pipeline.execute()
+    pairs = (
+        pair
+        for some, row in zip(asked.values(), rows, strict=True)
+        for pair in zip(some, row, strict=True)
+    )
+    return {one: cold.known(raw) for one, raw in pairs}
 
 
 async def waiting(store: Store, events: Sequence[str]) -> list[str]:
