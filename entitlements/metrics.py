@@ -27,6 +27,11 @@ _quarantined = Gauge("entitlements_quarantined", "Events that wait in the quaran
 _reads = Counter(
     "entitlements_reads", "Reads from Stripe to settle a doubt, by result.", ["result"]
 )
+_drift = Counter(
+    "entitlements_reconcile_drift",
+    "Subscriptions that were not held as Stripe has them when a worker looked, by cause.",
+    ["cause"],
+)
 _conflicts = Counter(
     "entitlements_commit_conflicts",
     "Writes that another writer of the same customer came before; each is tried again, up to a bound.",
@@ -67,6 +72,11 @@ def webhook_refused(error: str) -> None:
 def read(result: str) -> None:
     """Count a read from Stripe: `healed`, `failed` or `given_up`."""
     _reads.labels(result).inc()
+
+
+def drift(cause: str, subscriptions: int) -> None:
+    """Count subscriptions that were not held as Stripe has them."""
+    _drift.labels(cause).inc(subscriptions)
 
 
 def flip(lateness: float) -> None:

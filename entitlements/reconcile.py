@@ -103,9 +103,13 @@ class Reconciliation:
         rehearsal: Rehearsal | None = None,
         livemode: bool | None = None,
         gone: int = GONE,
+        thorough: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`livemode` is null for the mode that is pinned, if one is; ingest's policy is the one in force."""
+        """`livemode` is null for the mode that is pinned, if one is; ingest's policy is the one in force.
+
+        What is missing or stale is healed. `thorough` also asks what is gone, and decides anew by the policy.
+        """
         self._api = api
         self._store = store
         self._ingest = ingest
@@ -114,6 +118,7 @@ class Reconciliation:
         self._rehearsal = rehearsal
         self._livemode = livemode
         self._gone = gone
+        self._thorough = thorough
         self._clock = clock
         self._run = f"rc_{secrets.token_hex(4)}"
         self._seen, self._behind = Seen(), Seen()
@@ -144,7 +149,7 @@ class Reconciliation:
             if self._stopped and page.has_more:
                 break
         else:
-            if after is None:
+            if after is None and self._thorough:
                 async with aclosing(self._unseen()) as unseen:
                     async for found in unseen:
                         yield found
@@ -234,6 +239,8 @@ class Reconciliation:
 
     async def _decide_anew(self, behind: Sequence[Subject]) -> list[Difference]:
         """Decide by the policy in force who still is decided by another one; return whom that gives or takes what."""
+        if not self._thorough:
+            return []
         fresh = [one for one in dict.fromkeys(behind) if self._behind.add(hash(one))]
         wholes = await self._store.wholes(fresh) if fresh else []
         if self._deed is None:

@@ -28,6 +28,7 @@ from entitlements.settings_values import (
     one_of,
     port,
     redis_url,
+    span,
     surface,
     tokens,
     word,
@@ -65,6 +66,7 @@ class Settings:
     stripe_api_key: str | None = field(default=None, repr=False)
     stripe_api_base: str = "https://api.stripe.com"
     livemode: bool | None = None
+    reconcile_every: int | None = None
     surfaces: frozenset[str] = frozenset(get_args(Surface))
     durability: Durability = "fsync"
     log_format: LogFormat = "json"
@@ -186,6 +188,12 @@ SETTINGS: tuple[Setting, ...] = (
         "`true` or `false`; an event of the other mode is quarantined, never applied",
         "none (taken from the API key's prefix, else pinned by the first verified event)",
         lambda text: boolean(text) == "true",
+    ),
+    Setting(
+        "ENTITLEMENTS_RECONCILE_EVERY",
+        "how often a worker walks Stripe's subscriptions and heals what is missing or stale here: `1d`, `12h`",
+        "none (a person does: `entitlements reconcile`)",
+        span,
     ),
     Setting(
         "ENTITLEMENTS_SURFACES",

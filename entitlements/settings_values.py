@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from ipaddress import IPv6Address
 from typing import Any, Literal, TypeVar, get_args
 
+from entitlements.span import seconds
+
 Scope = Literal["read", "operate"]
 Surface = Literal["webhooks", "queries", "operations", "console"]
 Durability = Literal["fsync", "replica", "memory"]
@@ -150,3 +152,11 @@ def livemode_of(key: str) -> bool | None:
     """Return the mode that Stripe writes into its keys: https://docs.stripe.com/keys."""
     mode = re.match(r"[sr]k_(live|test)_", key)
     return mode[1] == "live" if mode else None
+
+
+def span(text: str) -> int:
+    """Read a stretch of time that is not nothing, as seconds."""
+    found = seconds(text)
+    if not found:
+        raise Wrong("should be a time such as 1d, 12h or 30m")
+    return found

@@ -15,6 +15,7 @@ from entitlements import metrics
 from entitlements.errors import StoreError
 from entitlements.flips import flips
 from entitlements.heal import AT_ONCE, Healer
+from entitlements.scheduled import Scheduled
 from entitlements.store import quarantine
 from entitlements.store.due import Due, Waiting
 from entitlements.store.retention import trim
@@ -22,6 +23,9 @@ from entitlements.store.store import Store
 
 EVERY = 60.0
 """Seconds between rounds of retention."""
+
+LOOK_AT_STRIPE = 10.0
+"""Seconds between looks at whether a walk of Stripe's subscriptions is due."""
 
 HEAL_EVERY = 1.0
 """Seconds between looks at what is in doubt."""
@@ -39,19 +43,25 @@ async def work(
     store: Store,
     *,
     healer: Healer | None = None,
+    scheduled: Scheduled | None = None,
     clock: Callable[[], float] = time.time,
     every: float = EVERY,
 ) -> None:
-    """Go on until cancelled. Without a healer, what is in doubt waits for the events that are missing."""
-    log.info("working", heals=healer is not None)
+    """Go on until cancelled. Without a healer, what is in doubt waits for the events that are missing.
+
+    With `scheduled`, Stripe's subscriptions are walked when that is due.
+    """
+    log.info("working", heals=healer is not None, reconciles=scheduled is not None)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_rounds("retention", lambda: _retain(store, clock), every))
         tasks.create_task(_rounds("flips", lambda: _tell(Due(store), clock), 0))
         if healer:
             tasks.create_task(_rounds("healing", lambda: _heal(healer), HEAL_EVERY))
+        if scheduled:
+            tasks.create_task(_rounds("reconciling", scheduled.once, LOOK_AT_STRIPE))
 
 
-async def _rounds(name: str, once: Callable[[], Awaitable[None]], every: float) -> None:
+async def _rounds(name: str, once: Callable[[], Awaitable[object]], every: float) -> None:
     """Do something again and again. A store that is out of reach is tried again at the next round."""
     while True:
         try:

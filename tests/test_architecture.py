@@ -25,6 +25,7 @@ LAYERS = (  # the lowest first: a room imports from the lines before its own, an
     "ingest answers preview paused",
     "rehearse",
     "heal quarantine events tell at_stripe doctor paused_there replay reconcile",
+    "scheduled",
     "http worker",
     "cli",
     "__main__",
@@ -69,7 +70,7 @@ THIRD_PARTIES = {  # each has its place, beside msgspec, which is a language of 
     "rich": "cli",
     "starlette": "http sandbox.api",
     "stripe": "stripe_api verify sandbox.event",  # the latter two: to check signatures, and to make them
-    "structlog": "logs http heal worker cli",
+    "structlog": "logs http heal scheduled worker cli",
     "typer": "cli",
     "uvicorn": "http sandbox.hosting",
     "uvloop": "cli",

@@ -18,6 +18,7 @@ from entitlements.settings import Settings
 if TYPE_CHECKING:
     from entitlements.heal import Healer
     from entitlements.ingest import Ingest
+    from entitlements.scheduled import Scheduled
     from entitlements.store.store import Store
     from entitlements.stripe_api import StripeApi
 
@@ -159,7 +160,11 @@ async def work(settings: Settings, url: str) -> None:
     try:
         policy = await store.policy(load(settings.policy_file))
         ingest = Ingest(store, policy, livemode=settings.livemode)
-        await worker.work(store, healer=_healer(settings, store, ingest))
+        await worker.work(
+            store,
+            healer=_healer(settings, store, ingest),
+            scheduled=_scheduled(settings, store, ingest),
+        )
     finally:
         await store.close()
 
@@ -173,3 +178,13 @@ def _healer(settings: Settings, store: "Store", ingest: "Ingest") -> "Healer | N
 
     api = StripeApi(settings.stripe_api_key, settings.stripe_api_base)
     return Healer(api, Reads(store), ingest)
+
+
+def _scheduled(settings: Settings, store: "Store", ingest: "Ingest") -> "Scheduled | None":
+    """Return the walk of Stripe's subscriptions, if one is to be made. Raises StripeKeyMissing."""
+    if settings.reconcile_every is None:
+        return None
+    from entitlements.scheduled import Scheduled
+
+    api = paced_stripe(settings, store)
+    return Scheduled(api, store, ingest, settings.reconcile_every, livemode=settings.livemode)

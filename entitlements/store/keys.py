@@ -92,3 +92,8 @@ def shared(p: int, name: str) -> str:
 def replays(name: str) -> str:
     """Name what replays share: the `lease`, `runs` and `cancelled` (hashes by id); or a run's differences (a list)."""
     return f"ent:{{replays}}:{name}"
+
+
+def reconcile(name: str) -> str:
+    """Name what belongs to the walk of Stripe's subscriptions that workers make: the `lease`, and the `walk` (JSON)."""
+    return f"ent:{{reconcile}}:{name}"

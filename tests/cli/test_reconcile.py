@@ -6,7 +6,7 @@ import io
 import json
 import signal
 import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import pytest
@@ -219,3 +219,23 @@ async def test_what_cannot_be_run_is_a_sentence(world: World) -> None:
     behind = await command(world, "--resume", "sub_9")
     assert (behind.returncode, "Stripe says" in behind.stderr) == (2, True)
     assert str(Scope()) == "every subscription"
+
+
+@pytest.mark.asyncio
+async def test_a_worker_reconciles_by_a_schedule(world: World, tmp_path: Path) -> None:
+    """If it is told to, and has a key for it."""
+    await world.subscribe(1, lost=True)
+    every = {"ENTITLEMENTS_RECONCILE_EVERY": "1d"}
+
+    def healed() -> Mapping[str, object]:
+        env = environment(**world.env, **every)
+        with running("worker", home=tmp_path, env=env) as process:
+            process.until('"reconciled"')
+            return process.lines("reconciled")[0]
+
+    line = await asyncio.to_thread(healed)
+    assert (line["looked"], line["healed"], line["missing_here"]) == (1, 1, 1)
+    assert (await world.store.customer(subject(1))).version == 1
+    without = await asyncio.to_thread(run, "worker", ENTITLEMENTS_REDIS_URL=world.url, **every)
+    assert "ENTITLEMENTS_STRIPE_API_KEY" in without.stderr.splitlines()[-1]
+    assert without.returncode == 2
