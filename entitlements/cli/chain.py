@@ -29,7 +29,7 @@ def lines(found: "Explanation", width: int) -> Iterator[str]:
     """Yield the lines of an explanation, none of them longer than the width but for ids."""
     whose = f"{found.account}/{found.customer}" if found.account else found.customer
     known = "" if found.known_at is None else f", as known at {rfc3339(found.known_at)}"
-    yield f"{whose} at {rfc3339(found.at)}{known}"
+    yield from _wrapped(f"{whose} at {rfc3339(found.at)}{known}", width)
     for note in (*([found.refused] if found.refused else []), *found.notes):
         yield from _wrapped(note, width)
     for answer in found.answers:
@@ -59,12 +59,14 @@ def _answer(answer: "ExplainedAnswer", at: int, width: int) -> Iterator[str]:
         yield from _wrapped(said, width, IN)
     if answer.timeline:
         yield from (f"{IN}{line}" for line in draw(answer.timeline, at, width - len(IN)))
+    several = len({stretch.subscription for stretch in answer.timeline} - {None}) > 1
     for stretch in answer.timeline:
         until = "for good" if stretch.until is None else rfc3339(stretch.until)
         word = "granted" if stretch.granted else "denied"
-        by = f" {stretch.subscription}" if stretch.subscription else ""
         here = stretch.start <= at and (stretch.until is None or at < stretch.until)
-        yield f"{'> ' if here else IN}{rfc3339(stretch.start)}  {until:<20}  {word:<7}  {stretch.reason}{by}"
+        yield f"{'> ' if here else IN}{rfc3339(stretch.start)}  {until:<20}  {word:<7}  {stretch.reason}"
+        if several and stretch.subscription:
+            yield f"{IN}{'':20}  by {stretch.subscription}"
 
 
 def _subscription(one: "ExplainedSubscription", width: int) -> Iterator[str]:
@@ -100,9 +102,9 @@ def _pause(one: "ExplainedSubscription") -> str:
 
 def _event(event: "ExplainedEvent", width: int) -> Iterator[str]:
     kind = event.type.rpartition(".")[2]
-    delay = f"+{span(event.delay)}"
-    yield f"{event.place:>3}  {rfc3339(event.created)}  {delay:<10}  {event.outcome:<9}  {kind}  {event.event}"
-    yield from _wrapped(event.says, width, FURTHER)
+    delay = span(event.delay) if event.delay < 0 else f"+{span(event.delay)}"
+    yield f"{event.place:>3}  {rfc3339(event.created)}  {delay:<12}  {event.outcome:<11}  {kind}"
+    yield from _wrapped(f"{event.event}: {event.says}", width, FURTHER)
     if event.overtaken_by:
         late = f"arrived in place {event.arrived}, after {event.overtaken_by}, which comes later"
         yield from _wrapped(late, width, FURTHER)
