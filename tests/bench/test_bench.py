@@ -268,6 +268,7 @@ def test_ratios_are_those_of_each_round() -> None:
     assert (floor.rate, floor.dirty, floor.met) == (Spread(150, 100, 200), 1, None)
     assert mine.ratios[0].times == Spread(6, 6, 6)
     assert (mine.ratios[0].met, mine.met) == (True, False)
+    assert mine.ratios[0].by_cpu == pytest.approx(6)
     assert mine.cpu == {"server": pytest.approx(0.5 / 90 * 1e6, rel=0.2)}
     out = io.StringIO()
     show([floor, mine], Console(file=out, width=120))
