@@ -8,10 +8,15 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from entitlements.errors import BadRequest, NotFound, StripeError, StripeRefused
 from entitlements.model import PauseCollection, Subject
+from entitlements.reading import event_of
+from entitlements.redecide import Difference
+from entitlements.rehearse import Rehearsal
 from entitlements.store import audit
 from entitlements.store.audit import Deed
 from entitlements.store.store import Store
@@ -50,16 +55,34 @@ class Collection(Struct, frozen=True, tag_field="object", tag="collection"):
     account: str | UnsetType = UNSET
     idempotency_key: str | UnsetType = UNSET
     """Under which it was sent: sent again under the same, it is done once."""
+    data: list[Difference] | UnsetType = UNSET
+    """Of a preview: the answers that would change here."""
 
 
-async def foresee(api: StripeApi, order: Order, now: int) -> Collection:
-    """Return what an order would change. Nothing is sent. Raises BadRequest, StripeError."""
+async def foresee(
+    api: StripeApi, store: Store, order: Order, now: int, *, livemode: bool | None = None
+) -> Collection:
+    """Return what an order would change at Stripe, and the answers that would change by it here. Nothing is sent.
+
+    `livemode` is the mode of the service; null for the one that is pinned. Raises BadRequest, StripeError, StoreError.
+    """
+    read, found = await _look(api, order, now)
+    body = msgspec.json.decode(read.body) | {"pause_collection": found.pause_collection}
+    becomes = read._replace(body=msgspec.json.encode(body))
+    with Rehearsal(store, await store.policy_in_force(), now, livemode=livemode) as rehearsal:
+        await rehearsal.take([event_of(becomes, order.account)])
+        changed = [d async for one in rehearsal.consequences() for d in one.differences]
+    return replace(found, data=changed)
+
+
+async def _look(api: StripeApi, order: Order, now: int) -> tuple[Read, Collection]:
+    """Return a subscription as Stripe has it, and what an order would make of it."""
     if order.pause and order.pause.resumes_at is not None and order.pause.resumes_at <= now:
         raise BadRequest("resumes_at has passed. Give a time to come, or none.")
     read = await api.subscription(Subject("", order.account), order.subscription)
     held, pause = decoded(read.body, Subscription), order.pause
     becomes = PauseCollection(pause.behavior, pause.resumes_at) if pause else None
-    return Collection(
+    return read, Collection(
         subscription=held.id,
         customer=held.customer,
         status=held.status,
@@ -79,7 +102,7 @@ async def change(
     `key` is the idempotency key, made up where none is given. Raises BadRequest, StripeError, StoreError.
     """
     key = key or new_key()
-    before = await foresee(api, order, deed.at)
+    _, before = await _look(api, order, deed.at)
     subject = Subject(before.customer, order.account)
     verb = "pause" if order.pause else "resume"
     async with _recorded(store, deed, f"subscription.{verb}", subject, str(order)):

@@ -1,6 +1,7 @@
 """What people have Stripe do, with a sandbox at the other end and a store that remembers who did it."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -20,7 +21,11 @@ from entitlements.errors import (
     StripeRefused,
     StripeUnavailable,
 )
+from entitlements.ingest import Ingest
 from entitlements.model import PauseCollection
+from entitlements.policy import BUILT_IN
+from entitlements.sandbox.event import encoded
+from entitlements.sandbox.shapes import Terms, new
 from entitlements.store import audit
 from entitlements.store.audit import Deed
 from entitlements.store.embedded import EmbeddedStore
@@ -56,19 +61,42 @@ async def world(store_url: str) -> AsyncGenerator[World]:
     """Give a sandbox that holds a subscription."""
     async with stripe() as found, opened(store_url) as store:
         found.holds(SUBSCRIPTION)
+        await store.policy(BUILT_IN)
         yield World(found, store)
 
 
 @pytest.mark.asyncio
 async def test_an_order_is_seen_before_it_is_sent(world: World) -> None:
     """What Stripe holds, and what it would; nothing is sent, nothing recorded."""
-    found = await foresee(world.api, PAUSE, START)
-    cleared = await foresee(world.api, Order("sub_1"), START)
+    found = await foresee(world.api, world.store, PAUSE, START)
+    cleared = await foresee(world.api, world.store, Order("sub_1"), START)
 
     assert (found.subscription, found.customer, found.status) == ("sub_1", "cus_1", "active")
     assert (found.was, found.pause_collection) == (None, PauseCollection("void", LATER))
     assert (found.applied, cleared.pause_collection) == (False, None)
     assert not world.stripe.sandbox.account.held["event"]
+    assert await world.recorded() == []
+
+
+@pytest.mark.asyncio
+async def test_who_would_gain_or_lose_is_seen_before_it_is_sent(world: World) -> None:
+    """By the policy in force: a pause that voids invoices ends what was paid for, and its end gives it back."""
+    paid = new(Terms("cus_1", "pro", "price_pro"), "sub_1", "si_1", START - MONTH, START + 60)
+    ingest, seen = Ingest(world.store, BUILT_IN), partial(foresee, world.api, world.store)
+    await ingest.deliver(encoded(world.stripe.subscribes(paid)), START)
+    world.stripe.clock.now = now = START + 10
+    void = await seen(Order("sub_1", Pause("void")), now)
+    drafts = await seen(Order("sub_1", Pause("keep_as_draft")), now)
+    assert isinstance(void.data, list)
+    ((kind, flips),) = [(d.kind, d.flip_becomes) for d in void.data]
+    assert (kind, flips, drafts.data) == ("flips", START + 60, [])
+
+    paused = world.stripe.subscribes(paid | {"pause_collection": {"behavior": "void"}})
+    await ingest.deliver(encoded(paused), now)
+    world.stripe.clock.now = now = START + 600
+    resumed = await seen(Order("sub_1"), now)
+    assert isinstance(resumed.data, list)
+    assert [(d.customer, d.feature, d.kind) for d in resumed.data] == [("cus_1", "pro", "gains")]
     assert await world.recorded() == []
 
 

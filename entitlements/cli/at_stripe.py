@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from entitlements.model import PauseCollection
     from entitlements.settings import Settings
     from entitlements.store.audit import Deed
+    from entitlements.store.store import Store
     from entitlements.stripe_api import StripeApi
     from entitlements.stripe_api.shapes import PortalRequest, PortalSession
 
@@ -51,7 +52,8 @@ def pause(  # noqa: PLR0913  one for each option
 ) -> None:
     """Pause the collection of payment for a subscription, at Stripe.
 
-    Without --apply it only shows what Stripe holds and what would be set. Access follows from Stripe's webhook.
+    Without --apply it only shows what Stripe holds, what would be set, and who would gain or lose access by it. Access
+    follows from Stripe's webhook.
     """
     from entitlements.at_stripe import Order
     from entitlements.cli.times import instant
@@ -135,26 +137,20 @@ def _change(order: "Order", deed: "Deed | None", key: str | None, *, as_json: bo
 
     settings = deeds.settings()
     api = _stripe(settings)
-    if deed is None:
-        found = asyncio.run(at_stripe.foresee(api, order, int(time.time())))
-    else:
-        found = _carried_out(settings, api, order, deed, key)
+
+    async def do(store: "Store") -> "Collection":
+        if deed:
+            return await at_stripe.change(api, store, order, deed, key)
+        now, livemode = int(time.time()), settings.livemode
+        return await at_stripe.foresee(api, store, order, now, livemode=livemode)
+
+    found = deeds.with_store(settings, "stripe", do)
     if as_json:
         deeds.print_json([found])
     else:
         _show(found)
     if deed is None:
         typer.echo("Nothing is sent. Do it with --apply and --reason.", err=True)
-
-
-def _carried_out(
-    settings: "Settings", api: "StripeApi", order: "Order", deed: "Deed", key: str | None
-) -> "Collection":
-    from entitlements import at_stripe
-
-    return deeds.with_store(
-        settings, "stripe", lambda store: at_stripe.change(api, store, order, deed, key)
-    )
 
 
 def _opened(
@@ -195,12 +191,14 @@ def _portal_request(given: dict[str, str | None]) -> "PortalRequest":
 
 
 def _show(found: "Collection") -> None:
-    from entitlements.cli import tables
+    from entitlements.cli import replay_shown, tables
 
     becomes = "now" if found.applied else "would be"
     columns = ("subscription", "customer", "status", "was", becomes)
     row = (found.subscription, found.customer, found.status)
     tables.show(columns, [(*row, _pause(found.was), _pause(found.pause_collection))])
+    if found.data:
+        replay_shown.table(found.data)
 
 
 def _pause(pause: "PauseCollection | None") -> str:

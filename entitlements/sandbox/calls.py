@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from entitlements.errors import BadRequest
+from entitlements.errors import BadRequest, NotFound
 from entitlements.sandbox.account import OVER
 from entitlements.sandbox.forms import Form, values, whole
 from entitlements.sandbox.shapes import Body
@@ -62,7 +62,7 @@ def paged(
 
 def _place(names: list[str], name: str) -> int:
     if name not in names:
-        raise BadRequest(f"No such object: '{name}'")
+        raise NotFound(f"No such object: '{name}'")
     return names.index(name)
 
 

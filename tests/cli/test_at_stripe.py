@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from entitlements.policy import BUILT_IN
 from entitlements.store import audit
 from tests.support.command import refusal
 from tests.support.stores import opened
@@ -38,6 +39,8 @@ async def world(store_url: str) -> AsyncGenerator[World]:
     """Give a sandbox that holds a subscription."""
     async with stripe() as found:
         found.holds(SUBSCRIPTION)
+        async with opened(store_url) as store:
+            await store.policy(BUILT_IN)
         yield World(found, store_url)
 
 
@@ -51,8 +54,9 @@ async def test_pause_alone_only_looks(world: World) -> None:
     lines = await world.run("resume", "sub_1", "--json")
 
     assert found.returncode == 0, found.stderr
-    _, row = found.stdout.splitlines()
+    _, row, _, answer = found.stdout.splitlines()
     assert row.split()[:5] == ["sub_1", "cus_1", "active", "collected", "void"]
+    assert answer.split()[:1] == ["cus_1"]
     assert "Nothing is sent" in found.stderr
     assert json.loads(lines.stdout)["applied"] is False
     assert world.stripe.held()["pause_collection"] is None

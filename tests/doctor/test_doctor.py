@@ -266,6 +266,17 @@ async def test_the_endpoint_is_looked_up(world: World) -> None:
 
 
 @pytest.mark.asyncio
+async def test_before_the_first_start_the_policy_of_the_settings_is_gone_by(
+    world: World, own_store: EmbeddedStore
+) -> None:
+    """Of an endpoint too; and nothing can be compared."""
+    world.url = own_store.url
+    assert (await world.only("stripe.webhook"))[0] == "OK"
+    level, words = await world.only("drift")
+    assert (level, "names no policy" in words) == ("FAIL", True)
+
+
+@pytest.mark.asyncio
 async def test_the_portal_is_looked_up(world: World) -> None:
     """Whether customers pause by themselves, and what policy in force makes of it."""
     world.stripe.configures("bpc_1", is_default=True, pause=True)

@@ -1,5 +1,6 @@
 """Stripe's API as this service calls it, with the sandbox at the other end."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -17,6 +18,7 @@ from entitlements.sandbox.shapes import Body, Terms, new
 from entitlements.sandbox.subscription import Change
 from entitlements.sandbox.world import Sandbox
 from entitlements.stripe_api import EventFilter, Page, Place, Read, StripeApi, required
+from entitlements.stripe_api.calls import TIMEOUT, in_time
 from entitlements.stripe_api.shapes import Pause, PortalRequest
 from tests.support.histories import MONTH, START
 from tests.support.service import Clock
@@ -282,10 +284,39 @@ async def test_what_somebody_types_stays_a_part_of_the_address(world: World) -> 
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_is_not_stripe_is_told(world: World) -> None:
-    """By what it answers."""
-    with pytest.raises((StripeRefused, StripeUnavailable)):
-        await StripeApi(KEY, f"{world.url}/elsewhere").account()
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "error", "words"),
+    [
+        (500, {}, '{"error":{"message":"Out of order."}}', StripeUnavailable, "Out of order"),
+        (200, {}, '{"id":"acct_1"}', StripeUnavailable, "has no Date"),
+        (200, {"date": "soon"}, '{"id":"acct_1"}', StripeUnavailable, "has no Date"),
+        (200, {"date": "Thu, 01 Jan 2026 00:00:00 GMT"}, "[]", StripeUnavailable, "describes it"),
+        (200, {}, "<html>", StripeRefused, "Stripe says: Invalid response body"),
+        (404, {}, "{}", StripeRefused, "Stripe says: Invalid response object"),
+    ],
+)
+async def test_a_server_that_is_not_stripe_is_told(
+    status: int, headers: dict[str, str], body: str, error: type[Exception], words: str
+) -> None:
+    """By what it answers, as is one that is out of order."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"HTTP/1.1 {status} X\r\nconnection: close\r\n{said}\r\n{body}".encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(error, match=words):
+            await StripeApi(KEY, f"http://127.0.0.1:{port}").account()
+
+
+def test_an_answer_that_took_too_long_is_asked_for_again() -> None:
+    """Nobody knows what it is an answer about."""
+    in_time(TIMEOUT)
+    with pytest.raises(StripeUnavailable, match="Ask again"):
+        in_time(TIMEOUT + 0.1)
 
 
 @pytest.mark.asyncio
