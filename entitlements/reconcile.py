@@ -18,6 +18,7 @@ from entitlements.drift import CAUSES, Cause, Drift
 from entitlements.errors import Conflict, StripeMissing
 from entitlements.ingest import Ingest
 from entitlements.model import State, Subject, SubscriptionEvent
+from entitlements.patience import patiently
 from entitlements.reading import event_of
 from entitlements.redecide import Difference, Whole, differences, latest, redecided
 from entitlements.rehearse import Rehearsal
@@ -25,7 +26,6 @@ from entitlements.rewrite import rewrite
 from entitlements.store import audit, standing
 from entitlements.store.audit import Deed
 from entitlements.store.seen import Seen
-from entitlements.store.store import Store
 from entitlements.stripe_api import Read, StripeApi
 
 GONE = 1_000
@@ -95,28 +95,26 @@ class Reconciliation:
     def __init__(  # noqa: PLR0913  whom it speaks to, and what about
         self,
         api: StripeApi,
-        store: Store,
         ingest: Ingest,
         scope: Scope,
         *,
         deed: Deed | None = None,
         rehearsal: Rehearsal | None = None,
-        livemode: bool | None = None,
         gone: int = GONE,
         thorough: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`livemode` is null for the mode that is pinned, if one is; ingest's policy is the one in force.
+        """`ingest` has the policy in force, and the mode; null is the mode that is pinned, if one is.
 
         What is missing or stale is healed. `thorough` also asks what is gone, and decides anew by the policy.
         """
         self._api = api
-        self._store = store
+        self._store = ingest.store
         self._ingest = ingest
         self._scope = scope
         self._deed = deed
         self._rehearsal = rehearsal
-        self._livemode = livemode
+        self._livemode = ingest.livemode
         self._gone = gone
         self._thorough = thorough
         self._clock = clock
@@ -234,7 +232,9 @@ class Reconciliation:
         if self._rehearsal and bodies:
             await self._rehearsal.take(bodies)
         if self._deed and bodies:
-            receipts = await self._ingest.replay(bodies, self._clock(), self._deed, self._run)
+            deed, now, run = self._deed, self._clock(), f"{self._run}.{self.sums.looked}"
+            names = [f"{run}.{n}" for n in range(len(bodies))]
+            receipts = await patiently(lambda: self._ingest.replay(bodies, now, deed, names))
             self.sums.healed += sum(receipt.outcome not in UNDONE for receipt in receipts)
 
     async def _decide_anew(self, behind: Sequence[Subject]) -> list[Difference]:

@@ -19,7 +19,6 @@ from entitlements.ingest import Ingest
 from entitlements.reconcile import Reconciliation, Scope
 from entitlements.store import walks
 from entitlements.store.audit import Deed
-from entitlements.store.store import Store
 from entitlements.store.walks import Walk
 from entitlements.stripe_api import StripeApi
 
@@ -34,22 +33,18 @@ log = structlog.get_logger()
 class Scheduled:
     """Begins a walk when one is due, and goes on with one that nobody goes on with."""
 
-    def __init__(  # noqa: PLR0913  whom it speaks to, and how often
+    def __init__(
         self,
         api: StripeApi,
-        store: Store,
         ingest: Ingest,
         every: int,
-        *,
-        livemode: bool | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`every` is in seconds, from the beginning of one walk to the next."""
         self._api = api
-        self._store = store
+        self._store = ingest.store
         self._ingest = ingest
         self._every = every
-        self._livemode = livemode
         self._clock = clock
         self._holder = secrets.token_hex(8)
 
@@ -80,11 +75,9 @@ class Scheduled:
         self._ingest.policy = await self._store.policy_in_force()
         made = Reconciliation(
             self._api,
-            self._store,
             self._ingest,
             Scope(),
             deed=Deed(BY, REASON, int(self._clock())),
-            livemode=self._livemode,
             thorough=False,
             clock=self._clock,
         )

@@ -21,7 +21,7 @@ LAYERS = (  # the lowest first: a room imports from the lines before its own, an
     f"{POLICY} order fold compact decide redecide resolve history flips absorb cursor {TOLD}",
     "wire settings_values instants",
     "verify decode store stripe_api settings policy_load logs metrics sandbox redact",
-    "rewrite cache paced reading overlay side_by_side",
+    "rewrite cache paced reading overlay side_by_side patience",
     "ingest answers preview paused",
     "rehearse",
     "heal quarantine events tell at_stripe doctor paused_there replay reconcile",

@@ -159,9 +159,7 @@ async def test_what_comes_between_preview_and_writing_stands(world: World) -> No
     page = await world.api.subscriptions()
     world.clock.now = START + 70
     unpaid = await world.happens(life.past_due(first))
-    made = Reconciliation(
-        world.api, world.store, world.ingest, Scope(), deed=DEED, clock=world.clock
-    )
+    made = Reconciliation(world.api, world.ingest, Scope(), deed=DEED, clock=world.clock)
     await made._read(page.data)  # noqa: SLF001  a walk that is slow
 
     assert unpaid["status"] == "past_due"
@@ -343,8 +341,9 @@ async def test_while_a_policy_is_applied_both_do_the_same(world: World) -> None:
 async def test_the_key_of_the_other_mode_is_refused(world: World) -> None:
     """Before anything goes to the quarantine."""
     await world.subscribe(1)
+    world.ingest.livemode = True
     with pytest.raises(Conflict, match="livemode=True"):
-        await world.reconcile(livemode=True)
+        await world.reconcile()
     assert await quarantine.count(world.store) == 0
 
 
@@ -386,7 +385,7 @@ async def test_a_walk_that_fails_says_how_far_it_came(world: World) -> None:
     """And nothing is gone because of it."""
     for n in range(1, 231):
         await world.subscribe(n)
-    made = Reconciliation(world.api, world.store, world.ingest, Scope(), clock=world.clock)
+    made = Reconciliation(world.api, world.ingest, Scope(), clock=world.clock)
     walk = made.go()
     await anext(walk)
     world.sandbox.refuse = 1

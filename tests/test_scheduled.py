@@ -46,9 +46,9 @@ async def world(store_url: str) -> AsyncGenerator[World]:
         yield found
 
 
-def scheduled(world: World, api: StripeApi | None = None, **more: Any) -> Scheduled:  # noqa: ANN401  what else it takes
+def scheduled(world: World, api: StripeApi | None = None) -> Scheduled:
     """Return what a worker has: a walk a day."""
-    return Scheduled(api or world.api, world.store, world.ingest, DAY, clock=world.clock, **more)
+    return Scheduled(api or world.api, world.ingest, DAY, world.clock)
 
 
 def counted(cause: str) -> float:
@@ -179,7 +179,8 @@ async def test_the_key_of_the_other_mode_heals_nothing(
 ) -> None:
     """The log says why; the next round says it again."""
     await world.subscribe(1, lost=True)
-    assert await scheduled(world, livemode=True).once() is False
+    world.ingest.livemode = True
+    assert await scheduled(world).once() is False
     assert "reconcile_interrupted" in log_lines.getvalue()
 
 

@@ -100,12 +100,10 @@ async def _reconciled(settings: "Settings", store: "Store", asked: Asked, out: "
     with Rehearsal(store, policy, now, livemode=settings.livemode) as rehearsal:
         made = Reconciliation(
             running.paced_stripe(settings, store),
-            store,
             ingest,
             Scope(asked.account, asked.customer),
             deed=asked.deed,
             rehearsal=rehearsal,
-            livemode=settings.livemode,
         )
         try:
             await _walk(made, asked, out)
@@ -114,7 +112,7 @@ async def _reconciled(settings: "Settings", store: "Store", asked: Asked, out: "
                 raise
             typer.echo(f"The walk ended early: {error}", err=True)
         except EntitlementsError:
-            _say_how_to_go_on(made, asked)
+            _say_how_to_go_on(made)
             raise
         await out.end(made.sums, rehearsal, happened=asked.deed is not None)
     _conclude(made, asked)
@@ -232,18 +230,14 @@ def _conclude(made: "Reconciliation", asked: Asked) -> None:
     if asked.deed is None and sums.left:
         typer.echo("Nothing is written. Heal it with --apply and --reason.", err=True)
     if not sums.complete:
-        _say_how_to_go_on(made, asked)
+        _say_how_to_go_on(made)
 
 
-def _say_how_to_go_on(made: "Reconciliation", asked: Asked) -> None:
-    if asked.resume:
-        typer.echo(
-            "What lies before --resume was not seen by this run: whether any of it is gone there, a whole run says.",
-            err=True,
-        )
-    if made.sums.cursor:
-        typer.echo(
-            "Not all was seen, and nothing is known of the rest. Go on with: entitlements reconcile "
-            f"--resume {made.sums.cursor}",
-            err=True,
-        )
+def _say_how_to_go_on(made: "Reconciliation") -> None:
+    cursor = made.sums.cursor
+    typer.echo(
+        f"Not all was seen, and nothing is known of the rest. Go on with: entitlements reconcile --resume {cursor}"
+        if cursor
+        else "What is gone there is not known: only a whole run, from its beginning to its end, can say.",
+        err=True,
+    )

@@ -187,4 +187,4 @@ def _scheduled(settings: Settings, store: "Store", ingest: "Ingest") -> "Schedul
     from entitlements.scheduled import Scheduled
 
     api = paced_stripe(settings, store)
-    return Scheduled(api, store, ingest, settings.reconcile_every, livemode=settings.livemode)
+    return Scheduled(api, ingest, settings.reconcile_every)

@@ -14,11 +14,11 @@ from typing import Protocol
 from entitlements.errors import EntitlementsError, StoreError
 from entitlements.ingest import Ingest
 from entitlements.model import Outcome
+from entitlements.patience import patiently
 from entitlements.preview import Step, Tally
 from entitlements.redecide import Kind
 from entitlements.rehearse import Consequence, Rehearsal
 from entitlements.replay.offer import Load, Offer, settled
-from entitlements.replay.patience import patiently
 from entitlements.replay.sources import BATCH, Source
 from entitlements.store import audit, replays
 from entitlements.store.audit import Deed

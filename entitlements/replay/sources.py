@@ -15,8 +15,8 @@ from entitlements.cursor import Cursor
 from entitlements.decode import TYPES, decode
 from entitlements.errors import Conflict
 from entitlements.paced import Paced
+from entitlements.patience import PASSES, patiently
 from entitlements.replay.offer import Load, Offer, of_body, of_entry, wanted
-from entitlements.replay.patience import PASSES, patiently
 from entitlements.replay.spool import Spool
 from entitlements.replay.stream import Piece, pieces
 from entitlements.settings import Settings

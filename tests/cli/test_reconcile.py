@@ -145,7 +145,7 @@ async def test_ctrl_c_stops_behind_a_page_and_says_how_to_go_on(
     rest = await command(world, "--resume", "sub_131", *HEAL)
     assert rest.returncode == 1, rest.stderr
     assert "130 looked at, 0 in step, 0 newer here, 0 not understood, 130 healed." in rest.stderr
-    assert "What lies before --resume was not seen" in rest.stderr
+    assert "What is gone there is not known: only a whole run" in rest.stderr
     whole = await command(world, "--csv")
     assert whole.returncode == 1
     (row,) = csv.DictReader(io.StringIO(whole.stdout))

@@ -73,7 +73,6 @@ class World:
         self.ingest.policy = await self.store.policy_in_force()
         made = Reconciliation(
             self.api,
-            self.store,
             self.ingest,
             scope or Scope(),
             deed=DEED if apply else None,
