@@ -8,10 +8,12 @@ from random import Random
 
 import pytest
 from click import unstyle
+from msgspec.structs import replace
 
 from entitlements.cli.chain import EVENTS, lines
 from entitlements.explained import Explanation
 from entitlements.ingest import Ingest
+from entitlements.model import Override, Review
 from entitlements.policy import BUILT_IN
 from entitlements.sandbox.ids import random_ids
 from entitlements.store import audit
@@ -127,11 +129,17 @@ def test_json_is_what_http_says(url: str) -> None:
 
 def test_who_was_never_heard_of_is_said_to_be(url: str) -> None:
     """With exit code 0: that is an explanation too."""
-    found = command("cus_9", "--account", "acct_1", "--at", str(AT), url=url)
+    options = ("--account", "acct_1", "--feature", "pro", "--at", str(AT))
+    found = command("cus_9", *options, url=url)
     assert found.returncode == 0
-    assert found.stdout.splitlines()[:2] == [
+    assert found.stdout.splitlines() == [
         "acct_1/cus_9 at 2027-01-30T08:00:00Z",
         "Nothing was ever heard of this customer.",
+        "",
+        "pro",
+        "  denied: nothing was ever heard of this customer",
+        "",
+        f"policy {BUILT_IN.digest}",
     ]
 
 
@@ -186,6 +194,34 @@ def test_what_is_in_doubt_and_what_people_did_is_told(store_url: str) -> None:
         in found
     )
     assert max(map(len, found.splitlines())) <= 80
+
+
+def test_what_people_say_is_told_where_it_counts(url: str) -> None:
+    """An override beside the feature, a review beside the subscription."""
+
+    async def read() -> Explanation:
+        async with opened(url) as store:
+            return await told(store, at=AT)
+
+    found = asyncio.run(read())
+    (answer,), (one,) = found.answers, found.subscriptions
+    for override, words in (
+        (Override("deny", "chargeback"), "  override: deny, because chargeback"),
+        (
+            Override("grant", "asked by phone", AT),
+            "  override: grant until 2027-01-30T08:00:00Z, because asked by phone",
+        ),
+    ):
+        review = Review("grant", one.since, "a good customer")
+        said = lines(
+            replace(
+                found,
+                answers=(replace(answer, override=override),),
+                subscriptions=(replace(one, review=review),),
+            ),
+            80,
+        )
+        assert {words, "  review: grant, because a good customer"} <= set(said)
 
 
 def test_it_fits_a_terminal_with_ids_as_long_as_stripes(store_url: str) -> None:
