@@ -70,7 +70,7 @@ THIRD_PARTIES = {  # each has its place, beside msgspec, which is a language of 
     "rich": "cli",
     "starlette": "http sandbox.api",
     "stripe": "stripe_api verify sandbox.event",  # the latter two: to check signatures, and to make them
-    "structlog": "logs http heal scheduled worker cli",
+    "structlog": "logs http heal scheduled worker cli replay.background",
     "typer": "cli",
     "uvicorn": "http sandbox.hosting",
     "uvloop": "cli",

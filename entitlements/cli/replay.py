@@ -118,6 +118,7 @@ async def _replay(settings: "Settings", store: "Store", options: Options, told: 
     run = new(wanted, deed, dry_run=dry_run, resumes=resumes)
     async with _source(settings, store, wanted) as source:
         made = Replay(ingest, source, run, time.time, told)
+        await made.begin()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, made.stop)
         try:

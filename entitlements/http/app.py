@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import cache as once
 from functools import partial
 
@@ -36,6 +36,7 @@ from entitlements.http.state import Readiness, State
 from entitlements.http.watch import EVERY, Watch
 from entitlements.ingest import Ingest
 from entitlements.policy_load import load
+from entitlements.replay.background import Background
 from entitlements.settings import Settings
 from entitlements.store.feed import Feed
 from entitlements.store.notices import Notices
@@ -79,6 +80,7 @@ async def open_state(
         _open(settings, store_url, "queries") as reads,
         _open(settings, store_url, "watch") as watched,
         _open(settings, store_url, "feed") as streams,
+        _open(settings, store_url, "replays") as replayed,
     ):
         policy = await writes.policy(configured)
         if policy != configured:
@@ -97,10 +99,15 @@ async def open_state(
             signing=Signing(writes),
             watch=Watch(watched, settings.durability),
             readiness=Readiness(feed.end),
+            replays=Background(settings, replayed, clock),
             configured=configured,
         )
         await state["watch"].look()
-        async with _beside(_follow_policy(state), feed.run(), state["watch"].follow(watch_every)):
+        follow = state["watch"].follow(watch_every)
+        async with (
+            _beside(_follow_policy(state), feed.run(), follow),
+            aclosing(state["replays"]),
+        ):
             yield state
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from entitlements import policy_file
 from entitlements.errors import BadRequest, PolicyError, StoreUnavailable
-from entitlements.http import at_stripe, body, events, explain, paused, quarantine, sheet
+from entitlements.http import at_stripe, body, events, explain, paused, quarantine, replays, sheet
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.state import State
 from entitlements.policy import Policy
@@ -86,6 +86,7 @@ routes = [
     *events.routes,
     *explain.routes,
     *quarantine.routes,
+    *replays.routes,
     *paused.routes,
     *at_stripe.routes,
 ]

@@ -8,6 +8,7 @@ from entitlements.http.signing import Signing
 from entitlements.http.watch import Watch
 from entitlements.ingest import Ingest
 from entitlements.policy import Policy
+from entitlements.replay.background import Background
 from entitlements.settings import Settings
 from entitlements.store.feed import Feed
 from entitlements.store.store import Store
@@ -42,5 +43,6 @@ class State(TypedDict):
     """Whatever writes does it within `watch.safe()`."""
     feed: Feed
     readiness: Readiness
+    replays: Background
     configured: Policy
     """What the environment names. The one in force is recorded in the store, and may be another one."""

@@ -101,18 +101,22 @@ class Replay:
         if not self._stop:
             self._stop, self.run.status, self.run.why = True, status, why
 
-    async def go(self) -> Run:
-        """Do all of it, and close the source.
+    async def begin(self) -> None:
+        """Fix the window, and record the run. Raises Conflict where another one is being applied, StoreError."""
+        try:
+            self.run.upto = self.run.upto or await self._source.end()
+            await replays.begin(self._store, self.run)
+        except BaseException:
+            self._source.close()
+            raise
 
-        Raises Conflict where another one is being applied; what else goes wrong ends the run first.
-        """
+    async def go(self) -> Run:
+        """Do all of a run that has begun, and close the source. What goes wrong ends the run, and is raised."""
         with closing(self._source):
             return await self._go()
 
     async def _go(self) -> Run:
         run = self.run
-        run.upto = run.upto or await self._source.end()
-        await replays.begin(self._store, run)
         beat = asyncio.create_task(self._beat())
         try:
             if not run.dry_run:

@@ -53,7 +53,13 @@ def replay(store: Store, source: Source, run: Run, told: Told | None = None) -> 
 
 async def made(store: Store, source: Source, asked: Asked = FILE, *, dry_run: bool = False) -> Run:
     """Make a run to its end."""
-    return await replay(store, source, new(asked, DEED, dry_run=dry_run)).go()
+    return await whole(replay(store, source, new(asked, DEED, dry_run=dry_run)))
+
+
+async def whole(made: Replay) -> Run:
+    """Begin a run and make it to its end."""
+    await made.begin()
+    return await made.go()
 
 
 class Stopping(Nobody):
@@ -141,7 +147,7 @@ async def test_what_comes_after_the_beginning_is_not_part_of_it(store_url: str) 
             await ingest.deliver(body, NOW)
 
         run = new(LOG, DEED, dry_run=False, resumes=foreseen)
-        done = await replay(store, FromLog(store, LOG), run).go()
+        done = await whole(replay(store, FromLog(store, LOG), run))
 
         assert (foreseen.events, done.events) == (1, 1)
         assert (done.upto, done.resumes) == (foreseen.upto, foreseen.id)
@@ -171,17 +177,16 @@ async def test_one_that_was_stopped_goes_on_where_it_was(store_url: str) -> None
 
         run = new(FILE, DEED, dry_run=False)
         first = replay(store, lines(bodies), run, Stopping("applying", 1, stop))
-        stopped = await first.go()
+        stopped = await whole(first)
         assert (stopped.status, stopped.events, stopped.cursor) == ("stopped", 500, "500")
         assert stopped.concerned["gains"] == 500
 
         rest = new(FILE, DEED, dry_run=False, resumes=stopped)
-        done = await replay(store, lines(bodies), rest).go()
+        done = await whole(replay(store, lines(bodies), rest))
         assert (done.status, done.outcomes) == ("done", {"applied": 700})
+        again = new(FILE, DEED, dry_run=False, resumes=stopped)
         with pytest.raises(Conflict, match="not what it was"):
-            await replay(
-                store, lines(bodies[1:]), new(FILE, DEED, dry_run=False, resumes=stopped)
-            ).go()
+            await whole(replay(store, lines(bodies[1:]), again))
 
 
 @pytest.mark.asyncio
@@ -235,7 +240,7 @@ async def test_what_fails_is_told_and_lets_the_next_one_begin(store_url: str) ->
 
         try:
             with pytest.raises(StoreUnavailable):
-                await replay(store, lines(LIFE), run, Stopping("previewing", 1, break_it)).go()
+                await whole(replay(store, lines(LIFE), run, Stopping("previewing", 1, break_it)))
         finally:
             with client(store_url) as plain:
                 plain.config_set("maxmemory", 0)
