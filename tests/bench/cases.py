@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tests.bench.errand import Errand
 from tests.bench.job import Job, Result
 from tests.bench.scene import Scene
 
@@ -24,15 +25,17 @@ class Case(Struct, frozen=True, kw_only=True):
 
     name: str
     title: str
-    job: Callable[[Scene, Rates], Job]
+    job: Callable[[Scene, Rates], Job | Errand]
     answers: int = 1
     targets: tuple[Target, ...] = ()
     half_of: str | None = None
     """The case at half of whose rate requests come, whatever becomes of earlier ones."""
     p99: float | None = None
     """Seconds, at most."""
-    generator: Literal["load", "server"] = "load"
-    """Whose processor the generator runs on; the server's where it has nothing to do."""
+    at_least: float | None = None
+    """Answers a second."""
+    place: Literal["load", "server"] = "load"
+    """Whose processor the generator or the command runs on: the server's where it has nothing to do."""
 
     @property
     def needs(self) -> set[str]:
@@ -115,7 +118,7 @@ CASES: tuple[Case, ...] = (
         name="script",
         title="floor: the commit script alone, pipelined",
         job=lambda scene, _: scene.script(),
-        generator="server",
+        place="server",
     ),
     Case(
         name="webhook-new",
@@ -135,5 +138,31 @@ CASES: tuple[Case, ...] = (
         job=lambda scene, rates: scene.renewals(rates["webhook-renewal"].rate / 2),
         half_of="webhook-renewal",
         p99=0.025,
+    ),
+    Case(
+        name="replay-log",
+        title="replay of the log, foreseen",
+        job=lambda scene, _: scene.replay_of_log(),
+        at_least=15_000,
+        place="server",
+    ),
+    Case(
+        name="replay-log-applied",
+        title="replay of the log, applied",
+        job=lambda scene, _: scene.replay_of_log(apply=True),
+        place="server",
+    ),
+    Case(
+        name="replay-file",
+        title="replay of a file, foreseen",
+        job=lambda scene, _: scene.replay_of_file(),
+        at_least=8_000,
+        place="server",
+    ),
+    Case(
+        name="replay-file-new",
+        title="replay of a file, all of it new, applied",
+        job=lambda scene, _: scene.replay_of_new(),
+        place="server",
     ),
 )

@@ -9,7 +9,6 @@ from statistics import median
 
 from msgspec.structs import replace
 
-from entitlements.store import keys
 from entitlements.store.embedded import EmbeddedStore
 from tests.bench import machine
 from tests.bench.comparing import Part, Run, Series, compare, cost, series
@@ -18,9 +17,8 @@ from tests.bench.loads import Loads, Pace, names, one
 from tests.bench.readers import Readers, reading
 from tests.bench.rounds import Void, cleanest
 from tests.bench.sharing import AGO, HOT, NEW, OFTEN, Numbers, filled, serving
-from tests.bench.stage import Server
+from tests.bench.stage import Server, entries
 from tests.bench.subscriptions import Kind, created
-from tests.support.servers import client
 
 READERS = (0, 100, 1_000)
 RENEWING = Kind(family="r")
@@ -45,7 +43,7 @@ class Feed:
         self._loads = Loads(server, pace)
         self._numbers = Numbers(replace(pace, webhooks=int(2 * RATE)))
         self._turn = count()
-        self._before = changes(store.url)
+        self._before = entries(store.url, "changes")
 
     def hot(self) -> Job:
         """Return questions."""
@@ -62,7 +60,7 @@ class Feed:
 
     def end(self) -> None:
         """Let the readers leave. Raises Void where one of them was not told everything, once."""
-        made = changes(self._store.url) - self._before
+        made = entries(self._store.url, "changes") - self._before
         time.sleep(SETTLING)
         told = self._readers.end()
         if told.lost or not set(told.changes) <= {made}:
@@ -109,11 +107,3 @@ def _telling(feeds: Mapping[int, Feed], run: Run) -> list[Series]:
 def _memory(feeds: Mapping[int, Feed]) -> Series:
     each = {n: [(feed.memory - feeds[0].memory) / n] for n, feed in feeds.items() if n}
     return series("memory of the service for each reader", "bytes", each)
-
-
-def changes(url: str) -> int:
-    """Count the changes that a store holds."""
-    with client(url) as plain, plain.pipeline(transaction=False) as pipe:
-        for p in range(keys.PARTITIONS):
-            pipe.xlen(keys.shared(p, "changes"))
-        return sum(pipe.execute())

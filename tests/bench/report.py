@@ -58,6 +58,7 @@ class Row(Struct, frozen=True, kw_only=True):
     p99: Spread
     """Seconds."""
     p99_at_most: float | None
+    at_least: float | None
     late: float
     cpu: dict[str, float]
     """Microseconds of processor time for each request, by process: the median."""
@@ -75,6 +76,8 @@ class Row(Struct, frozen=True, kw_only=True):
         found = [ratio.met for ratio in self.ratios]
         if self.p99_at_most is not None:
             found.append(self.p99.median <= self.p99_at_most)
+        if self.at_least is not None:
+            found.append(self.rate.median >= self.at_least)
         return all(found) if found else None
 
 
@@ -92,6 +95,7 @@ def _row(case: Case, results: Results) -> Row:
         p50=median(result.latency.p50 for result in mine),
         p99=Spread.of([result.latency.p99 for result in mine]),
         p99_at_most=case.p99,
+        at_least=case.at_least,
         late=max(result.late for result in mine),
         cpu={name: median(r.each(name) or 0 for r in mine) for name in mine[0].used},
         ratios=[_ratio(case, target.than, target.times, results) for target in case.targets],
@@ -110,7 +114,7 @@ def _ratio(case: Case, than: str, times: float, results: Results) -> Ratio:
 
 
 def _full(case: Case, result: Result) -> bool:
-    beside = ("generator", "store") if case.generator == "load" else ("generator",)
+    beside = ("generator", "store") if case.place == "load" else ("generator",)
     return sum(result.used.get(name, 0) for name in beside) > FULL * result.seconds
 
 
@@ -144,8 +148,7 @@ def _measured(row: Row) -> list[str]:
     return [
         row.title,
         *(f"{rate:,.0f}" for rate in (row.rate.median, row.rate.least, row.rate.most)),
-        f"{row.p50 * 1e3:.2f}",
-        f"{row.p99.median * 1e3:.2f}",
+        *(f"{seconds * 1e3:.2f}" if seconds else "" for seconds in (row.p50, row.p99.median)),
         *(f"{row.cpu[name]:.0f}" if name in row.cpu else "" for name in ("server", "store")),
         ", ".join(f"{count} {name}" for name, count in said.items() if count),
     ]
@@ -157,6 +160,10 @@ def _wanted(row: Row) -> Iterator[list[str]]:
         by_cpu = "" if ratio.by_cpu is None else f"{ratio.by_cpu:.2f}"
         wanted = f"≥ {ratio.at_least:g}"
         yield [title, *_spread(ratio.times, 1), by_cpu, wanted, _verdict(met=ratio.met)]
+    if row.at_least is not None:
+        wanted = f"≥ {row.at_least:,g}"
+        title = f"{row.title}, a second"
+        yield [title, *_spread(row.rate, 1), "", wanted, _verdict(met=bool(row.met))]
     if row.p99_at_most is not None:
         wanted = f"≤ {row.p99_at_most * 1e3:g}"
         title = f"{row.title}, p99 in ms"
@@ -164,7 +171,7 @@ def _wanted(row: Row) -> Iterator[list[str]]:
 
 
 def _spread(spread: Spread, times: float) -> list[str]:
-    return [f"{each * times:.2f}" for each in (spread.median, spread.least, spread.most)]
+    return [f"{each * times:,.2f}" for each in (spread.median, spread.least, spread.most)]
 
 
 def _verdict(*, met: bool) -> str:

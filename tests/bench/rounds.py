@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from tests.bench.cases import Case
+from tests.bench.errand import Errand, timed
 from tests.bench.generator import measure
 from tests.bench.job import Job, Result
 from tests.bench.scene import Scene
@@ -28,13 +29,13 @@ def run(
         so_far: dict[str, Result] = {}
         for case in cases:
             say(f"round {n + 1} of {rounds}: {case.title}")
-            places = scene.places.load if case.generator == "load" else scene.places.server
+            places = scene.places.load if case.place == "load" else scene.places.server
             so_far[case.name] = cleanest(partial(case.job, scene, so_far), places, again)
             found[case.name].append(so_far[case.name])
     return found
 
 
-def cleanest(job: Callable[[], Job], places: frozenset[int], again: int) -> Result:
+def cleanest(job: Callable[[], Job | Errand], places: frozenset[int], again: int) -> Result:
     """Measure a load; one that others disturbed again, up to so many times, to keep the best. Raises Void."""
     best = _measured(job(), places)
     for _ in range(again):
@@ -44,8 +45,8 @@ def cleanest(job: Callable[[], Job], places: frozenset[int], again: int) -> Resu
     return best
 
 
-def _measured(job: Job, places: frozenset[int]) -> Result:
-    result = measure(job, places)
+def _measured(job: Job | Errand, places: frozenset[int]) -> Result:
+    result = measure(job, places) if isinstance(job, Job) else timed(job, places)
     if result.wrong or not result.answers:
         raise Void("\n".join(result.wrong) or "nothing was answered")
     return result

@@ -5,17 +5,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from entitlements.store.embedded import EmbeddedStore
+import msgspec
+
+from entitlements.store.embedded import EmbeddedStore, running_url
 from tests.bench import machine, preload
+from tests.bench.errand import Errand
 from tests.bench.floors import FLOORS, RESPONDER
 from tests.bench.job import Job
 from tests.bench.loads import UNCHANGED, Loads, Pace, all_of, names, one
-from tests.bench.stage import Server, Service, floor, tokens
-from tests.bench.subscriptions import Kind, created, renewed
+from tests.bench.stage import Server, Service, entries, floor, tokens
+from tests.bench.subscriptions import Kind, Shape, created, renewed
 from tests.bench.wire import get
 
 HOT, BATCH, TEN = 100, 100, 10
 """Customers who are asked about again and again; those in one batch; the features of those who have many."""
+
+NEWS = 4
+"""The share of a load's deliveries, as a divisor, that a replay takes in: it takes its time for each."""
 
 ONCE, OFTEN, MANY = Kind(), Kind(family="h"), Kind(family="t", features=TEN)
 NEW, RENEWING = Kind(family="n"), Kind(family="r")
@@ -25,9 +31,19 @@ class Scene:
     """The service, the floors, a store for these, and how far the customers have been used up."""
 
     def __init__(
-        self, places: machine.Places, pace: Pace, service: Service, floors: Mapping[str, Server]
+        self,
+        *,
+        home: Path,
+        places: machine.Places,
+        pace: Pace,
+        service: Service,
+        floors: Mapping[str, Server],
+        since: int,
     ) -> None:
+        """`since` is when the customers were created."""
         self.places = places
+        self._home = home
+        self._since = since
         self._pace = pace
         self._service = service
         self._floors = floors
@@ -88,6 +104,45 @@ class Scene:
         requests = shape.deliveries(range(self._pace.of_webhooks()), now)
         return self._loads.deliver(requests, UNCHANGED, rate)
 
+    def replay_of_log(self, *, apply: bool = False) -> Errand:
+        """Return a replay of all that the service was sent: it is held already, every event."""
+        held = {"duplicate": entries(self._url, "log")}
+        return self._replay(["--source", "log"], held, apply=apply)
+
+    def replay_of_file(self) -> Errand:
+        """Return a replay of a file of events that are held already."""
+        numbers = range(self._pace.of_webhooks())
+        file = self._file(created(self._since, RENEWING), numbers)
+        return self._replay([str(file)], {"duplicate": len(numbers)}, apply=False)
+
+    def replay_of_new(self) -> Errand:
+        """Return a replay of a file of events about customers who are new."""
+        numbers = self._numbers()[: self._pace.of_webhooks() // NEWS]
+        file = self._file(created(int(time.time()), NEW), numbers)
+        return self._replay([str(file)], {"applied": len(numbers)}, apply=True)
+
+    def _file(self, shape: Shape, numbers: range) -> Path:
+        file = self._home / "events.jsonl"
+        with file.open("wb") as lines:
+            for number in numbers:
+                lines.write(msgspec.json.format(shape.body(number), indent=-1) + b"\n")
+        return file
+
+    def _replay(self, what: list[str], outcomes: dict[str, int], *, apply: bool) -> Errand:
+        applied = ["--apply", "--reason", "a benchmark"] if apply else []
+        return Errand(
+            command=["replay", *what, *applied, "--json"],
+            settings={"ENTITLEMENTS_REDIS_URL": self._url},
+            outcomes=outcomes,
+            store=self._service.server.watched["store"],
+        )
+
+    @property
+    def _url(self) -> str:
+        found = running_url(self._home / "data")
+        assert found
+        return found
+
     def _numbers(self, times: int = 1) -> range:
         numbers = range(self._new, self._new + times * self._pace.of_webhooks())
         self._new = numbers.stop
@@ -107,16 +162,18 @@ def staged(home: Path, pace: Pace) -> Iterator[Scene]:
         }
         floors["script"] = Server([preload.path(store.url)], {"store": store.pid})
         preload.fill(store.url)
+        since = int(time.time())
         with EmbeddedStore.start(home / "data") as filled:
-            preload.fill(filled.url, *_customers(pace))
+            preload.fill(filled.url, *_customers(pace, since))
         service = Service(home / "serve", places, home / "data")
         service.start()
         running.callback(service.stop)
-        yield Scene(places, pace, service, floors)
+        yield Scene(
+            home=home, places=places, pace=pace, service=service, floors=floors, since=since
+        )
 
 
-def _customers(pace: Pace) -> list[preload.Customers]:
-    now = int(time.time())
+def _customers(pace: Pace, now: int) -> list[preload.Customers]:
     return [
         (created(now, ONCE), range(pace.of_queries())),
         (created(now, OFTEN), range(HOT)),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from entitlements.store import keys
 from entitlements.store.embedded import EmbeddedStore
 from tests.bench import machine
 from tests.bench.floors import HOST
@@ -17,7 +18,7 @@ from tests.bench.job import Address
 from tests.bench.subscriptions import SECRET
 from tests.support.clusters import free_ports
 from tests.support.command import PATIENCE, environment, running, serving, store_pid
-from tests.support.servers import until
+from tests.support.servers import client, until
 
 TOP = Path(__file__).parents[2]
 
@@ -129,3 +130,11 @@ def _listens(port: int) -> bool:
     with suppress(ConnectionRefusedError), socket.create_connection((HOST, port)):
         return True
     return False
+
+
+def entries(url: str, stream: str) -> int:
+    """Count the entries of a stream, the `log` or the `changes`, in all partitions of a store."""
+    with client(url) as plain, plain.pipeline(transaction=False) as pipe:
+        for p in range(keys.PARTITIONS):
+            pipe.xlen(keys.shared(p, stream))
+        return sum(pipe.execute())

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import itertools
+import os
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -19,9 +20,10 @@ from rich.console import Console
 from entitlements.ingest import Ingest
 from entitlements.policy import BUILT_IN
 from entitlements.verify import verify
-from tests.bench import plots, preload
+from tests.bench import machine, plots, preload
 from tests.bench.cases import CASES, Case, Target, closure
 from tests.bench.comparing import Part, series
+from tests.bench.errand import Errand, timed
 from tests.bench.figures import Spread, latency, percentile, slope
 from tests.bench.generator import run
 from tests.bench.job import Job, Latency, Result
@@ -313,3 +315,25 @@ def test_customers_are_chosen_once_each() -> None:
     assert sorted(some(5, 5, seed=1)) == [0, 1, 2, 3, 4]
     assert some(3, 100, seed=1) == some(3, 100, seed=1)
     assert len(set(some(50, 100, seed=2))) == 50
+
+
+def errand(outcomes: dict[str, int], **settings: str) -> Result:
+    """Return what a replay of a file of two events comes to, of which the second is no news any more."""
+    command = ["replay", settings.pop("file"), "--apply", "--reason", "a test", "--json"]
+    asked = Errand(command=command, settings=settings, outcomes=outcomes, store=os.getpid())
+    return timed(asked, machine.ANYWHERE.server)
+
+
+def test_an_errand_is_timed_and_must_do_what_it_is_for(store_url: str, tmp_path: Path) -> None:
+    """A command that ends otherwise, or made something else of the events, is wrong."""
+    shape, file = created(int(time.time()), Kind(family="x")), tmp_path / "events.jsonl"
+    bodies = [msgspec.json.format(shape.body(n), indent=-1) for n in (1, 2)]
+    file.write_bytes(b"\n".join(bodies))
+    given = {"file": str(file), "ENTITLEMENTS_REDIS_URL": store_url}
+    found = errand({"applied": 2}, **given)
+    assert (found.wrong, found.answers) == ([], 2)
+    assert found.seconds > 0
+    (said,) = errand({"applied": 2}, **given).wrong
+    assert "{'duplicate': 2}" in said
+    (said,) = errand({"applied": 2}, **given | {"file": str(tmp_path / "nowhere")}).wrong
+    assert "ended with 2" in said

@@ -9,7 +9,6 @@ import msgspec
 
 from entitlements.sandbox.shapes import Body
 from tests.bench.figures import latency
-from tests.bench.following import changes
 from tests.bench.machine import ANYWHERE
 from tests.bench.readers import Readers, reading
 from tests.bench.soak.beside import beside, commands, questions
@@ -19,6 +18,7 @@ from tests.bench.soak.memory import Watch
 from tests.bench.soak.report import Report
 from tests.bench.soak.traffic import traffic
 from tests.bench.soak.world import World
+from tests.bench.stage import entries
 from tests.bench.subscriptions import Kind, created, customer, feature
 from tests.crash.load import Ledger, Load, sending
 
@@ -51,7 +51,7 @@ class Soak:
     def run(self) -> Report:
         """Do it all; return the report."""
         world, findings = self._world, self._findings
-        before, began = changes(world.url), time.time()
+        before, began = entries(world.url, "changes"), time.time()
         with ExitStack() as open_:
             readers = [
                 open_.enter_context(reading(READERS, service, ANYWHERE.load))
@@ -68,7 +68,7 @@ class Soak:
                 load.until_acknowledged()
                 self._settle()
             self._judge_ledger(load.ledger)
-            self._judge_readers(readers, changes(world.url) - before)
+            self._judge_readers(readers, entries(world.url, "changes") - before)
         self._judge_answers()
         return Report(
             minutes=(time.time() - began) / 60,
