@@ -12,8 +12,9 @@ from entitlements.history import relived, state_at
 from entitlements.model import CustomerRecord, State, Subject, SubscriptionRecord
 from entitlements.policy import Policy
 from entitlements.redecide import policy_at
-from entitlements.resolve import present
+from entitlements.resolve import latest_known, present
 from entitlements.store.store import Store
+from entitlements.words import NOTHING_SAID, Words, adopted, holding
 
 PATIENCE = 0.5
 """Seconds for which a version that the caller has already seen is waited for."""
@@ -129,8 +130,7 @@ class Answers:
         """Return the record itself, or what it was where the instant lies before the latest that is known."""
         if not record.version:
             return replace(record, policy=self.policy.digest)
-        latest = max((decision.as_of for decision in record.decisions.values()), default=at)
-        if known_at is None and latest <= at:
+        if known_at is None and latest_known(record) <= at:
             return record
         return await self._relived(subject, record, at, known_at)
 
@@ -141,8 +141,13 @@ class Answers:
         policy = await self._policy(record, known_at)
         names = list(record.decisions)
         colds = dict(zip(names, await self._store.subscriptions(subject, names), strict=True))
-        _require_kept(colds, at, known_at)
-        return relived(record, colds, policy, known_at)
+        (words,) = await self._store.words([subject]) if record.said_at else [NOTHING_SAID]
+        _require_kept(colds, words, at, known_at)
+        found, held = relived(record, colds, policy, known_at, words), adopted(words, record)
+        then = at if known_at is None else min(at, known_at)
+        return replace(
+            found, overrides=holding(held.overrides, then), reviews=holding(held.reviews, then)
+        )
 
     async def states(
         self, subject: Subject, record: CustomerRecord, at: int, known_at: int | None = None
@@ -191,9 +196,11 @@ class Answers:
         return await self._store.policy_named(digest)
 
 
-def _require_kept(colds: Mapping[str, SubscriptionRecord], at: int, known_at: int | None) -> None:
-    begins = max((cold.base.at for cold in colds.values() if cold.base), default=0)
-    settled = max((cold.settled for cold in colds.values()), default=0)
+def _require_kept(
+    colds: Mapping[str, SubscriptionRecord], words: Words, at: int, known_at: int | None
+) -> None:
+    begins = max([words.settled, *(cold.base.at for cold in colds.values() if cold.base)])
+    settled = max([words.settled, *(cold.settled for cold in colds.values())])
     if at < begins:
         raise BeyondRetention(
             f"What held at {at} is not known any more: of this customer, the time from {begins} on is kept "

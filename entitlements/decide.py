@@ -7,9 +7,21 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from entitlements.fold import ENDS_USE, lapsed, paid_until
-from entitlements.model import CUT_OFF, PENDING, Decision, Item, Pause, Segment, State, Timeline
+from entitlements.model import (
+    CUT_OFF,
+    PENDING,
+    Decision,
+    Item,
+    Pause,
+    Segment,
+    State,
+    Timeline,
+)
 from entitlements.order import FINAL
 from entitlements.policy import PAUSABLE, Cell, Policy
+
+UNSTATED = "unknown"
+"""The rule of a segment whose value nobody knows, and for which the policy states nothing."""
 
 DECIDED = ("grant", "revoke")
 """What support can write into the policy's metadata key."""
@@ -83,7 +95,7 @@ def verdict(state: State, item: Item, policy: Policy, at: int) -> Verdict:
 
 def _by_what_is_unknown(kind: str, state: State, item: Item, policy: Policy, at: int) -> Verdict:
     """Go on as before, unless the policy says otherwise or nothing is held."""
-    reason, rule = f"unknown_{kind}", "unknown"
+    reason, rule = f"unknown_{kind}", UNSTATED
     if cell := policy.unknown_cell(item, kind):
         return _judge(Term(cell, reason, f"unknown.{kind}", state.at), at)
     before = state.held_before and _by_what_is_known(state, item, policy, at).granted
@@ -189,6 +201,11 @@ def _changes(state: State, item: Item, policy: Policy) -> Iterator[int]:
 def _unknown(state: State) -> str | None:
     """Return which value is not known: `status` or `behavior`."""
     return state.not_understood and state.not_understood.partition("=")[0]
+
+
+def undecided(segment: Segment) -> bool:
+    """Tell whether a person can decide what holds: policy leaves it to one, or states nothing for what is unknown."""
+    return segment.reason == PENDING or segment.rule == UNSTATED
 
 
 def times(segment: Segment, units: int) -> Segment:

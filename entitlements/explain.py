@@ -26,6 +26,7 @@ from entitlements.model import CustomerRecord, Entitlement, Fact, State, Subscri
 from entitlements.policy import Policy
 from entitlements.reasons import FLAGS, REASONS
 from entitlements.resolve import entitlement, features, instants
+from entitlements.words import standing, unexpired
 
 BEFORE_ALL = -1
 """Before every instant."""
@@ -77,7 +78,7 @@ def _answer(feature: str, asked: Asked, held: Held, when: When) -> ExplainedAnsw
         feature=feature,
         says=_answered(found, when),
         entitlement=found,
-        override=held.record.overrides.get(feature),
+        override=unexpired(held.record, asked.at).get(feature),
         timeline=_timeline(held.life, feature),
     )
 
@@ -132,7 +133,7 @@ def _subscription(
         since=decide.since(state),
         events=_events(facts, cold.base, when),
         kept_from=cold.base.at if cold.base else None,
-        review=held.record.reviews.get(name),
+        review=standing(held.record.reviews).get(name),
         flags=tuple(ExplainedFlag(flag, FLAGS[flag]) for flag in decide.flags(state, held.policy)),
         doubt=_doubt(facts, state, held.policy, when),
     )

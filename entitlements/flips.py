@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from entitlements.model import Change, CustomerRecord, Subject
-from entitlements.resolve import SKEW, entitlement, features, next_change
+from entitlements.resolve import SKEW, entitlement, features, latest_known, next_change
 
 NEVER = 2**53
 """Later than every instant, and exact as a score of the store."""
@@ -72,7 +72,7 @@ def told(
 
 def _instant(before: Held, after: CustomerRecord, now: int) -> int:
     """Return the present of a write. Stripe's clock may be ahead of ours, and so may that of who told a flip."""
-    at = max([now, *(decision.as_of for decision in after.decisions.values())])
+    at = max(now, latest_known(after))
     reach = min(_stands(before.due), at + SKEW)
     while (later := next_change(before.record, at)) is not None and later <= reach:
         at = later

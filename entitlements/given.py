@@ -9,7 +9,7 @@ from entitlements.decide import since, timeline
 from entitlements.history import states
 from entitlements.model import Item, Pause, Review, State, SubscriptionRecord
 from entitlements.policy import DAY, PAUSABLE, Policy
-from entitlements.resolve import reviewed
+from entitlements.words import reviewed
 
 NEVER_CHARGED = frozenset({"mark_uncollectible", "void"})
 """Behaviours whose invoices are never collected. Those of `keep_as_draft` wait to be, so nothing of it is given."""
@@ -82,10 +82,11 @@ def _granted(
     era: _Era, item: Item, review: Review | None, policy: Policy
 ) -> Iterator[tuple[int, int]]:
     """Yield the stretches of an era in which an item was granted."""
-    said = timeline(replace(era.state, at=era.begin), item, policy)
-    began = since(era.state)
+    spoken = [(review.created, review)] if review else []
+    policed = timeline(replace(era.state, at=era.begin), item, policy)
+    said = reviewed(policed, since(era.state), spoken)
     for segment, end in zip(said, [*(s.start for s in said[1:]), era.end], strict=True):
-        if reviewed(segment, review, began).granted:
+        if segment.granted:
             yield segment.start, end
 
 

@@ -6,10 +6,11 @@ definition is a timeline too: the past is answered by the same rules as the pres
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from math import inf
 
 from msgspec.structs import replace
 
-from entitlements.decide import cut, decide, minimal
+from entitlements.decide import cut, decide
 from entitlements.fold import fold, follows, step
 from entitlements.model import (
     SILENCE,
@@ -22,10 +23,22 @@ from entitlements.model import (
     Timeline,
 )
 from entitlements.policy import Policy
+from entitlements.words import (
+    NOTHING_SAID,
+    Steps,
+    Words,
+    adopted,
+    overruling,
+    reviewed,
+    steps,
+    told_by,
+)
 
 
-def history(facts: Sequence[Fact], policy: Policy, base: State | None = None) -> Decision | None:
-    """Return the decision on a subscription from its first fact on; null where nothing is held.
+def history(
+    facts: Sequence[Fact], policy: Policy, base: State | None = None, reviews: Steps = ()
+) -> Decision | None:
+    """Return the decision on a subscription from its first fact on, reviews included; null where nothing is held.
 
     With a base, which older facts were folded to, it begins there: what was before is not known any more.
     """
@@ -34,7 +47,7 @@ def history(facts: Sequence[Fact], policy: Policy, base: State | None = None) ->
     if not eras:
         return None
     names = {name for era in eras for name in era.features}
-    features = {name: _life(name, eras) for name in sorted(names)}
+    features = {name: _life(name, eras, reviews) for name in sorted(names)}
     return Decision(
         as_of=eras[0].as_of, features=features, flags=eras[-1].flags, since=eras[-1].since
     )
@@ -45,18 +58,26 @@ def relived(
     colds: Mapping[str, SubscriptionRecord],
     policy: Policy,
     known_at: int | None = None,
+    words: Words = NOTHING_SAID,
 ) -> CustomerRecord:
-    """Return a customer's record with the whole life of each subscription, by one policy.
+    """Return a customer's record with the whole life of each subscription and of what people said, by one policy.
 
     With `known_at` (Unix seconds), by what had been received by then: nobody may have been known at all.
     """
+    said = told_by(adopted(words, record), known_at)
     found = (
-        (name, history(_known(cold.facts, known_at), policy, cold.base))
+        (name, history(_known(cold.facts, known_at), policy, cold.base, steps(said.reviews, name)))
         for name, cold in colds.items()
     )
     lives = {name: life for name, life in found if life}
-    version = record.version if lives or known_at is None else 0
-    return replace(record, version=version, policy=policy.digest, decisions=lives)
+    known = lives or said.overrides or said.settled
+    return replace(
+        record,
+        version=record.version if known or known_at is None else 0,
+        policy=policy.digest,
+        decisions=lives,
+        overruled=overruling(said.overrides),
+    )
 
 
 def state_at(
@@ -101,14 +122,18 @@ def _eras(facts: Sequence[Fact], policy: Policy, base: State | None) -> Iterable
         yield replace(decide(state, policy), as_of=at)
 
 
-def _life(name: str, eras: Sequence[Decision]) -> Timeline:
-    """Join what the eras say of one feature; an era that does not speak of it is silent."""
-    ends = [*(later.as_of for later in eras[1:]), None]
-    return minimal(s for era, end in zip(eras, ends, strict=True) for s in _within(era, end, name))
+def _life(name: str, eras: Sequence[Decision], reviews: Steps) -> Timeline:
+    """Join what the eras say of one feature; an era that does not speak of it is silent.
+
+    Each begins anew, though it say what the one before it said: the latest word on a feature is told by its beginning.
+    """
+    ends = [*(later.as_of for later in eras[1:]), inf]
+    pairs = zip(eras, ends, strict=True)
+    return tuple(s for era, end in pairs for s in _within(era, end, name, reviews))
 
 
-def _within(era: Decision, end: int | None, name: str) -> Iterable[Segment]:
+def _within(era: Decision, end: float, name: str, reviews: Steps) -> Iterable[Segment]:
     said = era.features.get(name)
     if said is None:
         return [Segment(era.as_of, *SILENCE)]
-    return (s for s in cut(said, era.as_of) if end is None or s.start < end)
+    return (s for s in reviewed(cut(said, era.as_of), era.since, reviews) if s.start < end)

@@ -159,7 +159,7 @@ class Ingest:
                 )
             if precedes(held.subscription.base, event.fact):
                 return await self._keep(delivery, event, "stale", TOO_OLD)
-            if held.customer.decisions and held.customer.policy != policy.digest:
+            if held.customer.version and held.customer.policy != policy.digest:
                 policy = await self._catch_up(event.subject, now)
                 event = _received(delivery, decode(delivery.body, policy.metadata_key))
                 continue

@@ -179,15 +179,20 @@ class Override(Struct, frozen=True, omit_defaults=True):
     access: Literal["grant", "deny"]
     reason: str
     expires_at: int | None = None
+    created: int = 0
+    """When it was set: it holds from then on. 0 where that was not noted."""
 
 
 class Review(Struct, frozen=True, omit_defaults=True):
     """A person's decision on what policy leaves to a person, for one subscription and for as long as it lasts."""
 
-    access: Literal["grant", "revoke"]
+    access: Literal["grant", "revoke"] | None
+    """Null where it was taken back."""
     since: int
     """The `since` of the decision that was reviewed: another pause is another question."""
     reason: str
+    created: int = 0
+    """When it was decided: it holds from then on. 0 where that was not noted."""
 
 
 class PastPolicy(Struct, frozen=True, array_like=True):
@@ -209,6 +214,10 @@ class CustomerRecord(Struct, frozen=True, omit_defaults=True):
     """By subscription."""
     past_policies: tuple[PastPolicy, ...] = ()
     """The earlier ones, the oldest first."""
+    said_at: int = 0
+    """When a person last set, decided or took back something: before it, the Words tell what held."""
+    overruled: dict[str, Timeline] | None = None
+    """Never stored: what overrides say over time, where decisions are whole lives and have reviews in them already."""
     age: float | None = None
     """Never stored: seconds since it was last known to hold, where the store cannot be reached."""
 
@@ -236,7 +245,7 @@ class Change(Struct, frozen=True, omit_defaults=True):
     at: int
     account: str | None = None
     event: str | None = None
-    """The event that caused it; null where the clock did."""
+    """The event that caused it; null where the clock did, a person or another policy."""
     replayed: bool = False
     """Whether a replay brought the event: what it says may be long past."""
 

@@ -16,7 +16,7 @@ from entitlements.model import (
     SubscriptionRecord,
 )
 from entitlements.policy import Policy
-from entitlements.resolve import entitlement, features, next_flip
+from entitlements.resolve import entitlement, features, latest_known, next_flip
 
 Kind = Literal["gains", "loses", "flips", "past"]
 """Access now, the next change of access alone, or only what held before."""
@@ -113,5 +113,5 @@ def _kind(
 
 
 def latest(whole: Whole, now: int) -> int:
-    """Return the instant to compare at: now, or the latest event where Stripe's clock is ahead of ours."""
-    return max([now, *(decision.as_of for decision in whole.record.decisions.values())])
+    """Return the instant to compare at: now, or the latest that is known where another clock is ahead of ours."""
+    return max(now, latest_known(whole.record))

@@ -12,16 +12,14 @@ from msgspec import UNSET, UnsetType
 from entitlements.decide import segment_at
 from entitlements.model import (
     CUT_OFF,
-    PENDING,
     SILENCE,
     CustomerRecord,
     Entitlement,
-    Override,
-    Review,
     Segment,
     Then,
     Timeline,
 )
+from entitlements.words import of_override, reviewed
 
 FOREVER = float("inf")
 
@@ -86,15 +84,21 @@ def entitlements(record: CustomerRecord, at: int) -> list[Entitlement]:
 
 
 def present(record: CustomerRecord, now: int) -> int:
-    """Return the instant that is now for a customer: what Stripe has sent has happened, though its clock be ahead."""
-    latest = max((decision.as_of for decision in record.decisions.values()), default=now)
-    return latest if now < latest <= now + SKEW else now
+    """Return the instant that is now for a customer: what was sent or said has happened, though its clock be ahead."""
+    known = latest_known(record)
+    return known if now < known <= now + SKEW else now
+
+
+def latest_known(record: CustomerRecord) -> int:
+    """Return the latest instant at which something happened, or a person said something, that a record knows of."""
+    return max([record.said_at, *(decision.as_of for decision in record.decisions.values())])
 
 
 def features(record: CustomerRecord) -> list[str]:
     """Return the features that a record speaks of."""
     named = {name for decision in record.decisions.values() for name in decision.features}
-    return sorted(named | set(record.overrides))
+    spoken = record.overrides if record.overruled is None else record.overruled
+    return sorted(named | set(spoken))
 
 
 def next_change(record: CustomerRecord, at: int) -> int | None:
@@ -112,12 +116,10 @@ def next_flip(record: CustomerRecord, feature: str, at: int) -> int | None:
 
 def _answer(record: CustomerRecord, feature: str, at: int) -> _Answer:
     voices = list(_voices(record, feature, at))
-    override = _override(record, feature, at)
-    if override:
-        quantity = sum(v.segment.quantity for v in voices) or 1
-        granted = override.access == "grant"
-        name = f"override_{override.access}"
-        return _Answer(granted, name, f"override.{override.access}", None, quantity)
+    said = _overruling(record, feature)
+    if said and (word := segment_at(said, at)).start <= at and word.says() != SILENCE:
+        quantity = sum(v.segment.quantity for v in voices) or word.quantity
+        return _Answer(word.granted, word.reason, word.rule, None, quantity)
     granting = [v for v in voices if v.segment.granted]
     if granting:
         best = max(granting, key=lambda v: (v.holds_until, v.segment.start, v.subscription))
@@ -137,19 +139,17 @@ def _spoken(voice: _Voice, quantity: int) -> _Answer:
 def _voices(record: CustomerRecord, feature: str, at: int) -> Iterator[_Voice]:
     for subscription, decision in record.decisions.items():
         if found := decision.features.get(feature):
-            review = record.reviews.get(subscription)
-            said = tuple(reviewed(segment, review, decision.since) for segment in found)
+            said = _reviewed(record, subscription, found)
             segment = segment_at(said, at)
             if segment.start <= at and segment.says() != SILENCE:
                 yield _Voice(segment, subscription, _holds_until(said, at))
 
 
-def reviewed(segment: Segment, review: Review | None, since: int) -> Segment:
-    """Put a person's decision in the place of one that is pending, if it is about this very pause, by its beginning."""
-    if segment.reason != PENDING or review is None or review.since != since:
-        return segment
-    name, granted = f"review_{review.access}", review.access == "grant"
-    return Segment(segment.start, granted, name, f"review.{review.access}", segment.quantity)
+def _reviewed(record: CustomerRecord, subscription: str, said: Timeline) -> Timeline:
+    review = record.reviews.get(subscription)
+    if review is None or record.overruled is not None:
+        return said
+    return reviewed(said, record.decisions[subscription].since, [(review.created, review)])
 
 
 def _holds_until(said: Timeline, at: int) -> float:
@@ -157,11 +157,12 @@ def _holds_until(said: Timeline, at: int) -> float:
     return next((s.start for s in said if s.start > at and not s.granted), FOREVER)
 
 
-def _override(record: CustomerRecord, feature: str, at: int) -> Override | None:
-    found = record.overrides.get(feature)
-    if found is None or (found.expires_at is not None and found.expires_at <= at):
-        return None
-    return found
+def _overruling(record: CustomerRecord, feature: str) -> Timeline:
+    """Return what people say of a feature over policy, over time; nothing where they do not."""
+    if record.overruled is not None:
+        return record.overruled.get(feature, ())
+    override = record.overrides.get(feature)
+    return of_override(override) if override else ()
 
 
 def _next_change(
@@ -177,9 +178,11 @@ def _next_change(
 
 def instants(record: CustomerRecord, feature: str, at: int) -> list[int]:
     """Return, in order, the instants after `at` at which the answer can change."""
-    said = [d.features[feature] for d in record.decisions.values() if feature in d.features]
+    said = [
+        _reviewed(record, name, decision.features[feature])
+        for name, decision in record.decisions.items()
+        if feature in decision.features
+    ]
     found = {segment.start for timeline in said for segment in timeline}
-    override = record.overrides.get(feature)
-    if override and override.expires_at is not None:
-        found.add(override.expires_at)
+    found |= {segment.start for segment in _overruling(record, feature)}
     return sorted(t for t in found if t > at)

@@ -15,6 +15,7 @@ from entitlements.redecide import (
     redecided,
     superseding,
 )
+from entitlements.resolve import next_change
 from entitlements.store.store import Store
 
 ATTEMPTS = 8
@@ -31,6 +32,7 @@ async def rewrite(store: Store, whole: Whole, policy: Policy, now: int) -> Seque
         after = redecided(whole, policy)
         after = replace(after, record=superseding(whole.record, after.record, now))
         said = told(Held(whole.record, whole.due), after.record, whole.subject, None, now)
+        after = replace(after, due=next_change(after.record, said.at))
         if await store.rewrite(whole, after, _lists(after, said.at), said.changes):
             return list(differences(whole, after, said.at))
         (whole,) = await store.wholes([whole.subject])

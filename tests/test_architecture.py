@@ -18,13 +18,13 @@ POLICY = "policy policy_file policy_dump policy_words toml_lines span reasons"
 TOLD = "given pauses drift consequences changed explained explain"
 LAYERS = (  # the lowest first: a room imports from the lines before its own, and not from its neighbours
     "model errors",
-    f"{POLICY} order fold compact decide redecide resolve history flips absorb cursor {TOLD}",
+    f"{POLICY} order fold compact decide redecide words resolve history flips absorb cursor {TOLD}",
     "wire settings_values instants",
     "verify decode store stripe_api settings policy_load logs metrics sandbox redact",
-    "rewrite cache paced reading overlay side_by_side patience",
+    "rewrite say cache paced reading overlay side_by_side patience",
     "ingest answers preview paused",
     "rehearse",
-    "heal quarantine events tell at_stripe doctor paused_there replay reconcile",
+    "heal quarantine events tell at_stripe doctor paused_there replay reconcile overrides",
     "scheduled",
     "http worker",
     "cli",

@@ -1,6 +1,7 @@
 """What the feed is told: replayed, it gives at every moment what queries gave; each flip comes once."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -27,11 +28,15 @@ from entitlements.policy import BUILT_IN, Policy
 from entitlements.policy_file import parse
 from entitlements.redecide import Whole, redecided
 from entitlements.resolve import SKEW, entitlement, features, next_change, present
+from entitlements.say import instant
+from entitlements.words import Word, Words, overridden
 from tests.support.histories import MONTH, START, item, lives
 
 WHO = Subject("cus_1")
 OTHER = parse('[status]\npast_due = "revoke"\n[pause_collection]\nvoid = "grant"\n')
 Said = tuple[bool, str, int]
+UNHEARD: Said = (False, "unknown_feature", 0)
+"""What holds of a feature of which the feed has told nothing: an override that was over at once, for instance."""
 
 
 def segment(start: int, granted: bool, quantity: int = 1) -> Segment:  # noqa: FBT001  reads like one
@@ -172,7 +177,7 @@ def troubles(old: Snapshot) -> st.SearchStrategy[Snapshot]:
 
 
 class Telling(RuleBasedStateMachine):
-    """Events, policies, and workers that come late, twice or not at all, by one clock; and who follows the feed."""
+    """Events, policies, people's words, and workers that come late, twice or not at all, by one clock; and the feed."""
 
     skew = 0
     """Seconds by which a process's clock may lag, and a worker's be ahead."""
@@ -182,6 +187,7 @@ class Telling(RuleBasedStateMachine):
         self.now = START
         self.held = CustomerRecord(version=0)
         self.colds: dict[str, SubscriptionRecord] = {}
+        self.words = Words()
         self.due: int | None = None
         self.feed: list[Change] = []
         self.answers: dict[int, Mapping[str, Said]] = {}
@@ -226,6 +232,28 @@ class Telling(RuleBasedStateMachine):
         found = told(Stood(self.held, self.due), after.record, WHO, None, self.now)
         self.held, self.colds = after.record, dict(after.subscriptions)
         self.due = next_change(self.held, found.at)
+        self.feed += found.changes
+        self.remember()
+
+    @rule(
+        feature=st.sampled_from(["pro", "other"]),
+        access=st.sampled_from(["grant", "deny", None]),
+        lasts=st.none() | st.sampled_from([1, 2, MONTH]),
+        lag=st.integers(0, 2),
+    )
+    def a_person_overrides(
+        self, feature: str, access: Literal["grant", "deny"] | None, lasts: int | None, lag: int
+    ) -> None:
+        """Set an override or take it back, in a process whose clock may lag."""
+        at = instant(self.held, self.now - lag * self.skew)
+        ends = None if lasts is None else at + lasts
+        word = Word(at, "ann", feature, Override(access, "why", ends, at) if access else None)
+        self.say(lag, *overridden(self.held, self.words, word, BUILT_IN.digest))
+
+    def say(self, lag: int, after: CustomerRecord, words: Words) -> None:
+        """Write a person's word, as say.py does."""
+        found = told(Stood(self.held, self.due), after, WHO, None, self.now - lag * self.skew)
+        self.held, self.words, self.due = after, words, next_change(after, found.at)
         self.feed += found.changes
         self.remember()
 
@@ -280,7 +308,7 @@ class Telling(RuleBasedStateMachine):
         known = replayed([*self.feed, *rest], None)
         if max((c.at for c in self.feed), default=0) <= at:
             for feature in features(self.held):
-                assert known.get(feature) == said(self.held, feature, at)
+                assert known.get(feature, UNHEARD) == said(self.held, feature, at)
 
     def teardown(self) -> None:
         """Compare every moment's answers with the feed, however late it was told."""
@@ -291,7 +319,7 @@ class Telling(RuleBasedStateMachine):
         for at, answers in self.answers.items():
             known = replayed([*self.feed, *rest], at)
             for feature, answer in answers.items():
-                assert known.get(feature) == answer, (feature, at)
+                assert known.get(feature, UNHEARD) == answer, (feature, at)
 
 
 class TellingBySeveralClocks(Telling):

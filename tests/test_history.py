@@ -1,6 +1,9 @@
 """A whole life as one decision."""
 
+from collections.abc import Mapping
 from itertools import pairwise
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +11,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from entitlements.absorb import Held, absorb
-from entitlements.decide import decide
+from entitlements.decide import decide, minimal
 from entitlements.fold import fold
 from entitlements.history import history, relived
 from entitlements.model import (
@@ -16,7 +19,9 @@ from entitlements.model import (
     Decision,
     Entitlement,
     Fact,
+    Override,
     PauseCollection,
+    Review,
     Subject,
     SubscriptionEvent,
     SubscriptionRecord,
@@ -25,6 +30,7 @@ from entitlements.policy import BUILT_IN, Policy
 from entitlements.policy_file import parse
 from entitlements.redecide import Whole, policy_at, redecided, superseding
 from entitlements.resolve import entitlement, entitlements
+from entitlements.words import Word, Words, judged, overridden, standing
 from tests.support.histories import (
     MONTH,
     START,
@@ -37,6 +43,8 @@ from tests.support.histories import (
     updated,
 )
 from tests.support.policies import policies, wide_lives
+
+WHO = Subject("cus_1")
 
 
 def at_moment(facts: tuple[Fact, ...], at: int) -> CustomerRecord:
@@ -120,7 +128,7 @@ def test_what_claims_to_come_after_the_end_changes_nothing() -> None:
     found = history([created(START, snapshot()), over, late], BUILT_IN)
     assert found
 
-    assert [(s.start, s.granted) for s in found.features["pro"]] == [
+    assert [(s.start, s.granted) for s in minimal(found.features["pro"])] == [
         (START, True),
         (START + 10, False),
     ]
@@ -174,14 +182,15 @@ def test_the_past_under_any_policy_is_answered_by_its_definition(
 
 
 @given(wide_lives(), policies())
-def test_a_life_is_ordered_total_and_minimal(life: Life, policy: Policy) -> None:
-    """As any timeline: from the first fact on, upwards, and no two neighbours alike."""
+def test_a_life_is_ordered_and_total(life: Life, policy: Policy) -> None:
+    """As any timeline: from the first fact on, and upwards. Two neighbours are alike only where something happened."""
     found = history(life.facts, policy)
     assert found
     for said in found.features.values():
         assert said[0].start == found.as_of == START
         assert [s.start for s in said] == sorted({s.start for s in said})
-        assert all(a.says() != b.says() for a, b in pairwise(said))
+        seconds = {fact.created for fact in life.facts}
+        assert all(a.says() != b.says() or b.start in seconds for a, b in pairwise(said))
 
 
 @given(lives(), st.integers(-5, 5 * MONTH))
@@ -214,6 +223,60 @@ def arrivals(draw: st.DrawFn) -> list[Fact]:
     return sorted(order, key=lambda fact: fact.received_ms)
 
 
+moments = st.integers(START, START + 4 * MONTH)
+overriding = st.tuples(
+    moments,
+    st.none()
+    | st.builds(Override, st.sampled_from(["grant", "deny"]), st.just("why"), st.none() | moments),
+)
+
+
+class Wish(NamedTuple):
+    """What somebody says about a feature or a subscription: null takes back what was said."""
+
+    about: str
+    access: Literal["grant", "deny"] | None
+    lasts: int | None
+
+
+wishes = st.builds(
+    Wish,
+    st.sampled_from(["pro", "other", "sub_a", "sub_b"]),
+    st.sampled_from(["grant", "deny", None]),
+    st.none() | st.sampled_from([1, 60, MONTH]),
+)
+
+
+@given(lives(), st.lists(overriding, max_size=4), st.integers(-5, 5 * MONTH))
+def test_what_people_said_is_answered_by_its_definition(
+    life: Life, wishes: list[tuple[int, Override | None]], later: int
+) -> None:
+    """At every instant the last word that had been said by then counts, until it expires."""
+    at, said = START + later, sorted(wishes, key=itemgetter(0))
+    words = Words(
+        overrides=tuple(Word(t, "ann", "pro", o and replace(o, created=t)) for t, o in said)
+    )
+    told = relived(
+        CustomerRecord(version=1), {"sub_a": SubscriptionRecord(life.facts)}, BUILT_IN, words=words
+    )
+    last = next((o for t, o in reversed(said) if t <= at), None)
+
+    found = entitlement(told, "pro", at)
+    if last and (last.expires_at is None or at < last.expires_at):
+        assert (found.reason, found.granted) == (f"override_{last.access}", last.access == "grant")
+    else:
+        expected = entitlement(at_moment(life.facts, at), "pro", at)
+        assert (found.granted, found.reason) == (expected.granted, expected.reason)
+    if found.until is not None:
+        last_before, then = (entitlement(told, "pro", t) for t in (found.until - 1, found.until))
+        assert _in_itself(last_before) == _in_itself(found) != _in_itself(then)
+
+
+def _in_itself(found: Entitlement) -> Entitlement:
+    """Return an answer without what comes after it."""
+    return replace(found, until=None, then=None, flags=UNSET)
+
+
 PAUSES_END_ALL = parse(
     """
     [pause_collection]
@@ -221,50 +284,113 @@ PAUSES_END_ALL = parse(
     mark_uncollectible = "revoke"
     """
 )
+LEFT_TO_PEOPLE = parse(
+    """
+    [status]
+    trialing = { access = "review", while_pending = "revoke" }
+    past_due = { access = "review", while_pending = "grant" }
+    unpaid = { access = "review", while_pending = "revoke" }
+    [pause_collection]
+    void = { access = "review", from = "period_end", while_pending = "revoke" }
+    keep_as_draft = { access = "review", while_pending = "grant" }
+    mark_uncollectible = { access = "review", while_pending = "revoke" }
+    """
+)
+
+SUBSCRIPTIONS = ("sub_a", "sub_b")
+REVIEWED: Mapping[str, Literal["grant", "revoke"]] = {"grant": "grant", "deny": "revoke"}
 
 
-@given(arrivals(), st.integers(START, START + 3 * MONTH), st.data())
+class Asking(NamedTuple):
+    """What is held of a customer while its history comes, and what was answered meanwhile."""
+
+    record: CustomerRecord
+    colds: dict[str, SubscriptionRecord]
+    words: Words
+
+
+def _absorbed(held: Asking, name: str, fact: Fact, policy: Policy, now: int) -> Asking:
+    event = SubscriptionEvent(fact, WHO, name, livemode=False)
+    cold = held.colds.get(name, SubscriptionRecord())
+    found = absorb(Held(held.record, cold), event, policy, now)
+    return Asking(found.customer, {**held.colds, name: found.subscription}, held.words)
+
+
+def _reapplied(held: Asking, policy: Policy, now: int) -> Asking:
+    """Decide anew what is held, as rewrite.py does."""
+    if not held.record.version:
+        return held
+    after = redecided(Whole(WHO, held.record, held.colds), policy)
+    record = superseding(held.record, after.record, now)
+    return Asking(record, dict(after.subscriptions), held.words)
+
+
+def _said(held: Asking, wish: Wish, policy: Policy, now: int) -> Asking:
+    """Set or take back an override, or decide or undo a review, as overrides.py and reviews.py do."""
+    if wish.about in SUBSCRIPTIONS:
+        if wish.about not in held.record.decisions:
+            return held
+        if wish.access is None and wish.about not in standing(held.record.reviews):
+            return held
+        since = held.record.decisions[wish.about].since
+        access = None if wish.access is None else REVIEWED[wish.access]
+        judgement = Word(now, "ann", wish.about, Review(access, since, "why", now))
+        return held._replace(**_both(judged(held.record, held.words, judgement)))
+    override = wish.access and Override(
+        wish.access, "why", None if wish.lasts is None else now + wish.lasts, now
+    )
+    word = Word(now, "ann", wish.about, override or None)
+    return held._replace(**_both(overridden(held.record, held.words, word, policy.digest)))
+
+
+def _both(found: tuple[CustomerRecord, Words]) -> dict[str, Any]:
+    return {"record": found[0], "words": found[1]}
+
+
+@given(arrivals(), arrivals(), st.data())
 def test_what_was_answered_is_what_is_answered_of_then(
-    facts: list[Fact], applied: int, data: st.DataObject
+    one: list[Fact], other: list[Fact], data: st.DataObject
 ) -> None:
-    """`at = known_at = T`: answers recorded while a history came, under a policy and then another, are told again."""
-    held = Held(CustomerRecord(version=0), SubscriptionRecord())
+    """`at = known_at = T`: whatever came in whatever order, answers that were recorded meanwhile are told again.
+
+    Events of two subscriptions, overrides and reviews that people set and took back, and another policy.
+    """
+    held, policy = Asking(CustomerRecord(version=0), {}, Words()), LEFT_TO_PEOPLE
     recorded: dict[int, list[Entitlement]] = {}
-    policy, moments = BUILT_IN, {applied, *(f.received_ms // 1000 for f in facts)}
-    some = data.draw(st.lists(st.integers(START, START + 4 * MONTH), max_size=5))
-    for now in sorted({*moments, *some}):
-        for fact in (f for f in facts if f.received_ms // 1000 == now):
-            held = _absorbed(held, fact, policy, now)
+    come = [*(("sub_a", f) for f in one), *(("sub_b", f) for f in other)]
+    soon = st.sampled_from([f.received_ms // 1000 + n for _, f in come for n in (0, 1)]) | moments
+    said = data.draw(st.lists(st.tuples(soon, wishes), max_size=8))
+    applied, some = data.draw(moments), data.draw(st.lists(moments, max_size=5))
+    for now in sorted({applied, *(f.received_ms // 1000 for _, f in come), *some, *dict(said)}):
+        for name, fact in ((n, f) for n, f in come if f.received_ms // 1000 == now):
+            held = _absorbed(held, name, fact, policy, now)
+        for wish in (w for at, w in said if at == now):
+            held = _said(held, wish, policy, now)
         if now == applied:
             policy = PAUSES_END_ALL
             held = _reapplied(held, policy, now)
-        recorded[now] = entitlements(held.customer, now)
+        recorded[now] = entitlements(held.record, now)
 
-    kept = {now: found for now, found in recorded.items() if _is_kept(held.subscription, now)}
-    for now, answers in kept.items():
-        then = BUILT_IN if now < applied else PAUSES_END_ALL
-        told = relived(held.customer, {"sub_a": held.subscription}, then, now)
-        assert not answers or policy_at(held.customer, now) == then.digest
+    for now, answers in recorded.items():
+        if now < _kept_from(held):
+            continue
+        then = LEFT_TO_PEOPLE if now < applied else PAUSES_END_ALL
+        told = relived(held.record, held.colds, then, now, held.words)
+        assert not answers or policy_at(held.record, now) == then.digest
         for answer in answers:
             assert entitlement(told, answer.feature, now) == answer
+        assert bool(told.version) == bool(answers or _heard_of(held, now))
 
 
-def _is_kept(cold: SubscriptionRecord, now: int) -> bool:
-    """Tell whether the service would answer of an instant, or refuse since older facts are kept no more."""
-    return now >= max(cold.settled, cold.base.at if cold.base else 0)
+def _heard_of(held: Asking, now: int) -> bool:
+    """Tell whether anything was known of a customer, if only that an override was taken back."""
+    facts = (f for cold in held.colds.values() for f in cold.facts)
+    return any(f.received_ms // 1000 <= now for f in facts) or any(
+        word.at <= now for word in held.words.overrides
+    )
 
 
-def _absorbed(held: Held, fact: Fact, policy: Policy, now: int) -> Held:
-    event = SubscriptionEvent(fact, Subject("cus_1"), "sub_a", livemode=False)
-    found = absorb(held, event, policy, now)
-    return Held(found.customer, found.subscription)
-
-
-def _reapplied(held: Held, policy: Policy, now: int) -> Held:
-    """Decide anew what is held, as rewrite.py does."""
-    if not held.customer.version:
-        return held
-    whole = Whole(Subject("cus_1"), held.customer, {"sub_a": held.subscription})
-    after = redecided(whole, policy)
-    customer = superseding(held.customer, after.record, now)
-    return Held(customer, after.subscriptions["sub_a"])
+def _kept_from(held: Asking) -> int:
+    """Return the instant before which the service would refuse to answer, since older facts are kept no more."""
+    bases = (cold.base.at for cold in held.colds.values() if cold.base)
+    return max([held.words.settled, *bases, *(cold.settled for cold in held.colds.values())])

@@ -15,6 +15,7 @@ from entitlements.cli.dev import dev
 from entitlements.cli.doctor import doctor
 from entitlements.cli.events import app as events
 from entitlements.cli.explain import explain
+from entitlements.cli.override import app as override
 from entitlements.cli.paused import paused
 from entitlements.cli.policy import app as policy
 from entitlements.cli.quarantine import app as quarantine
@@ -44,6 +45,7 @@ app.add_typer(trigger, name="trigger")
 app.command()(watch)
 app.add_typer(policy, name="policy")
 app.add_typer(events, name="events")
+app.add_typer(override, name="override")
 app.add_typer(quarantine, name="quarantine")
 app.command()(replay)
 app.command()(pause)

@@ -54,7 +54,7 @@ class Frame(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True, tag_field="object", tag="change"):
-    """A change as it is sent; `event` null where the clock caused it, `replayed` true where a replay brought it."""
+    """A change as it is sent; `event` null where none caused it, `replayed` true where a replay brought it."""
 
     customer: str
     account: str | msgspec.UnsetType

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements import metrics
-from entitlements.decide import since
+from entitlements.decide import minimal, since
 from entitlements.http.encoded import encode, encoded
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.parameters import ACCOUNT, IF_NONE_MATCH, Parameters, subject_of
@@ -24,6 +24,7 @@ from entitlements.model import (
 )
 from entitlements.model import State as SubscriptionState
 from entitlements.resolve import age, entitlements, next_change
+from entitlements.words import standing, unexpired
 
 
 class Stretch(Struct, frozen=True, rename={"start": "from"}):
@@ -76,8 +77,8 @@ async def one_customer(request: Request[State]) -> Response:
         version=record.version,
         policy=record.policy,
         subscriptions=[_subscription(name, states[name], record) for name in states],
-        overrides=record.overrides,
-        reviews=record.reviews,
+        overrides=unexpired(record, at),
+        reviews=standing(record.reviews),
         entitlements=entitlements(record, at),
         account=subject.account or UNSET,
         stale=UNSET if record.age is None else True,
@@ -100,10 +101,11 @@ def _subscription(name: str, state: SubscriptionState, record: CustomerRecord) -
 
 
 def _stretches(said: Timeline) -> list[Stretch]:
-    ends = [*(segment.start for segment in said[1:]), None]
+    told = minimal(said)
+    ends = [*(segment.start for segment in told[1:]), None]
     return [
         Stretch(s.start, end, s.granted, s.reason, s.rule, s.quantity)
-        for s, end in zip(said, ends, strict=True)
+        for s, end in zip(told, ends, strict=True)
         if s.says() != SILENCE
     ]
 

@@ -9,7 +9,17 @@ from starlette.responses import Response, StreamingResponse
 
 from entitlements import policy_file
 from entitlements.errors import BadRequest, PolicyError, StoreUnavailable
-from entitlements.http import at_stripe, body, events, explain, paused, quarantine, replays, sheet
+from entitlements.http import (
+    at_stripe,
+    body,
+    events,
+    explain,
+    overrides,
+    paused,
+    quarantine,
+    replays,
+    sheet,
+)
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.state import State
 from entitlements.policy import Policy
@@ -89,4 +99,5 @@ routes = [
     *replays.routes,
     *paused.routes,
     *at_stripe.routes,
+    *overrides.routes,
 ]

@@ -1,11 +1,14 @@
 #!lua
--- What follows from one event, or from another policy, into one customer's records: all of it, or nothing.
+-- What follows from one event, from another policy or from a person's word, into one customer's records: all of it,
+-- or nothing.
 -- The rules are in Python; this only compares and writes.
--- KEYS: hot record, log, changes, due, then cold records and lists as the counts below say. All carry one hash tag.
+-- KEYS: hot record, log, changes, due, then other records and lists as the counts below say, then the audit where there
+--       is something for it. All carry one hash tag.
 -- ARGV: version expected, due expected (or ""), member of due, channel, what is published there, hot record,
---       number of cold records, each one's text,
+--       number of other records, each one's text,
 --       number of marks, each one's score (or "" to take it off its list) and member,
 --       number of log fields and values, these,
+--       number of audit fields and values, these,
 --       changes...
 -- Returns 1, or 0 where the version is another one, or somebody has told what the clock changed: read again.
 local held = redis.call('GET', KEYS[1])
@@ -35,11 +38,16 @@ for _ = 1, count() do
   end
   key, arg = key + 1, arg + 2
 end
-local fields = count()
-if fields > 0 then
-  redis.call('XADD', KEYS[2], '*', unpack(ARGV, arg, arg + fields - 1))
+local function append(stream)
+  local fields = count()
+  if fields > 0 then
+    redis.call('XADD', stream, '*', unpack(ARGV, arg, arg + fields - 1))
+  end
+  arg = arg + fields
 end
-for i = arg + fields, #ARGV do
+append(KEYS[2])
+append(KEYS[key])
+for i = arg, #ARGV do
   redis.call('XADD', KEYS[3], '*', 'change', ARGV[i])
 end
 redis.call('PUBLISH', ARGV[4], ARGV[5])

@@ -71,8 +71,8 @@ async def dump(store: Store) -> AsyncIterator[Step]:
                 yield Step(share, found)
 
 
-_TOGETHER = {"c", "s"}
-"""A hot record travels with the cold ones that it names, and none of them alone."""
+_TOGETHER = {"c", "s", "w"}
+"""A hot record travels with the cold ones that it names and with what people said, and none of them alone."""
 
 
 def _chunks(found: Sequence[Found]) -> Iterator[Sequence[Found]]:
@@ -122,6 +122,7 @@ def _records(store: Store, subject: Subject, record: CustomerRecord) -> list[str
     p = store.partition(str(subject))
     return [
         keys.customer(p, subject),
+        keys.words(p, subject),
         *(keys.subscription(p, subject, name) for name in record.decisions),
     ]
 

@@ -56,6 +56,11 @@ def subscription(p: int, subject: Subject, name: str) -> str:
     return f"ent:{{{p}}}:s:{account}{name}"
 
 
+def words(p: int, subject: Subject) -> str:
+    """Name what people said over policy about a customer: a JSON string."""
+    return f"ent:{{{p}}}:w:{subject}"
+
+
 def event(p: int, name: str) -> str:
     """Name the mark of an event that moves no subscription: `<outcome> <delivery>`, with an expiry."""
     return f"ent:{{{p}}}:e:{name}"
@@ -83,8 +88,8 @@ def calls(second: int) -> str:
 def shared(p: int, name: str) -> str:
     """Name what a partition's customers share.
 
-    Streams: `log`, `changes`, `audit`. Sorted sets: `due`, `paused`, `review`, `reads`, `quarantine` (event ids by the
-    time they came, in milliseconds). A hash: `read-tries`.
+    Streams: `log`, `changes`, `audit`. Sorted sets: `due`, `paused`, `review`, `reviewed`, `expiring` (overrides by
+    when they expire), `reads`, `quarantine` (event ids by the time they came, in milliseconds). A hash: `read-tries`.
     """
     return f"ent:{{{p}}}:{name}"
 

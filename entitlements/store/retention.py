@@ -1,4 +1,7 @@
-"""What old entries make room: of the log, the change feed and the audit. The quarantine keeps everything."""
+"""What old entries make room: of the log, the change feed and the audit; overrides that have expired leave their list.
+
+The quarantine keeps everything.
+"""
 
 from entitlements.store import keys
 from entitlements.store.client import reaching
@@ -14,6 +17,10 @@ async def trim(store: Store, before_ms: int) -> int:
     """
     trimmed = 0
     for p in range(store.partitions):
+        async with reaching():
+            await store.redis.zremrangebyscore(
+                keys.shared(p, "expiring"), "-inf", before_ms // 1000
+            )
         for name in ("log", "audit"):
             async with reaching():
                 trimmed += await store.redis.xtrim(

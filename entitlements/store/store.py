@@ -1,7 +1,7 @@
 """The only door to what is held: reads of a customer's records, and atomic writes of them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 from redis.asyncio import Redis
@@ -21,6 +21,7 @@ from entitlements.store.replies import script, text
 from entitlements.store.safety import Durability, Server, ask, refuse_unsafe, unsafe
 from entitlements.store.topology import primaries, walk
 from entitlements.store.write import Write, of_event, of_policy
+from entitlements.words import NOTHING_SAID, Words
 
 KEEP_MARK = 35 * 86_400
 """Seconds for which an ignored or quarantined event is known again: longer than Stripe keeps events (30 days)."""
@@ -30,7 +31,18 @@ BATCH = 500
 
 _customer = msgspec.json.Decoder(CustomerRecord)
 
+_words = msgspec.json.Decoder(Words)
+
 NOBODY = CustomerRecord(version=0)
+
+
+class Spoken(NamedTuple):
+    """What is held of a customer, and all that people said over policy about it."""
+
+    record: CustomerRecord
+    words: Words
+    due: int | None
+    """When an answer changes by the clock: what has not been told yet begins there."""
 
 
 class Store(Meta):
@@ -126,24 +138,49 @@ class Store(Meta):
             raws = await self.redis.mget([keys.subscription(p, subject, name) for name in names])
         return [cold.decode(raw) for raw in raws]
 
+    async def words(self, subjects: Sequence[Subject]) -> list[Words]:
+        """Return what people said over policy about some customers, in one round trip."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for subject in subjects:
+            pipeline.get(keys.words(self.partition(str(subject)), subject))
+        async with reaching():
+            raws = await pipeline.execute()
+        return [_words.decode(raw) if raw else NOTHING_SAID for raw in raws]
+
+    async def spoken(self, subject: Subject) -> Spoken:
+        """Return what a person's word about a customer is to be written to, in one round trip."""
+        p = self.partition(str(subject))
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.get(keys.customer(p, subject))
+        pipeline.get(keys.words(p, subject))
+        pipeline.zscore(keys.shared(p, "due"), str(subject))
+        async with reaching():
+            hot, said, due = await pipeline.execute()
+        return Spoken(
+            _customer.decode(hot) if hot else NOBODY,
+            _words.decode(said) if said else NOTHING_SAID,
+            _due(due),
+        )
+
     async def commit(self, held: Held, absorbed: Absorbed, subject: Subject, entry: Entry) -> bool:
         """Write all that follows from one event, if nobody wrote to the customer since `held` was read.
 
         Returns false where somebody did. Raises StoreUnavailable, or NotDurable where it was written and not confirmed.
         """
-        return await self._write(subject, of_event(held, absorbed, subject, entry))
+        return await self.write(subject, of_event(held, absorbed, subject, entry))
 
     async def rewrite(
         self, before: Whole, after: Whole, lists: Mapping[str, Lists], changes: Sequence[Change]
     ) -> bool:
         """Write a customer's records decided anew, if nobody wrote since `before` was read. No event, no log entry."""
-        return await self._write(before.subject, of_policy(before, after, lists, changes))
+        return await self.write(before.subject, of_policy(before, after, lists, changes))
 
     def on_written(self, tell: Callable[[Subject, int], object]) -> None:
         """Let something be told of every write through this store, and the version written, before its writer is."""
         self._on_written.append(tell)
 
-    async def _write(self, subject: Subject, write: Write) -> bool:
+    async def write(self, subject: Subject, write: Write) -> bool:
+        """Write to a customer's records, if nobody did since what it is made of was read."""
         p = self.partition(str(subject))
         done = await self.run(self._commit, p, write.keys(p, subject), write.values(p, subject))
         if done == 1:

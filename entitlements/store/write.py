@@ -11,6 +11,7 @@ from entitlements.model import Change, CustomerRecord, Subject, SubscriptionReco
 from entitlements.redecide import Whole
 from entitlements.store import cold, keys
 from entitlements.store.entry import Entry, Value
+from entitlements.words import Words
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,6 +36,10 @@ class Write(Struct, frozen=True, kw_only=True):
     fields: Sequence[Value] = ()
     """The log entry; none where no event caused the write."""
     changes: Sequence[Change] = ()
+    words: Words | None = None
+    """What people said over policy; null where it stays as it is."""
+    deed: Sequence[Value] = ()
+    """The audit's fields and values; none where no person caused the write."""
 
     def keys(self, p: int, subject: Subject) -> list[str]:
         """Return the script's KEYS, all in one slot."""
@@ -42,11 +47,15 @@ class Write(Struct, frozen=True, kw_only=True):
             keys.customer(p, subject),
             *(keys.shared(p, name) for name in ("log", "changes", "due")),
             *(keys.subscription(p, subject, name) for name in self.colds),
+            *([] if self.words is None else [keys.words(p, subject)]),
             *(keys.shared(p, mark.list) for mark in self.marks),
+            *([keys.shared(p, "audit")] if self.deed else []),
         ]
 
     def values(self, p: int, subject: Subject) -> list[Value]:
         """Return the script's ARGV (commit.lua says how they are read)."""
+        texts = [*map(cold.encode, self.colds.values())]
+        texts += [] if self.words is None else [_encode(self.words)]
         marks = [
             part for m in self.marks for part in ("" if m.score is None else m.score, m.member)
         ]
@@ -57,12 +66,14 @@ class Write(Struct, frozen=True, kw_only=True):
             keys.WRITTEN,
             notice(p, self.record.version, subject),
             _encode(self.record),
-            len(self.colds),
-            *map(cold.encode, self.colds.values()),
+            len(texts),
+            *texts,
             len(self.marks),
             *marks,
             len(self.fields),
             *self.fields,
+            len(self.deed),
+            *self.deed,
             *map(_encode, self.changes),
         ]
 
@@ -79,7 +90,7 @@ def of_event(held: Held, absorbed: Absorbed, subject: Subject, entry: Entry) -> 
         due=held.due,
         record=absorbed.customer,
         colds={entry.subscription: absorbed.subscription},
-        marks=_marks(subject, {entry.subscription: absorbed.lists}),
+        marks=_marks(subject, absorbed.lists.due, {entry.subscription: absorbed.lists}),
         fields=entry.fields(),
         changes=absorbed.changes,
     )
@@ -94,13 +105,13 @@ def of_policy(
         due=before.due,
         record=after.record,
         colds={n: new for n, new in after.subscriptions.items() if new != before.subscriptions[n]},
-        marks=_marks(before.subject, lists),
+        marks=_marks(before.subject, after.due, lists),
         changes=changes,
     )
 
 
-def _marks(subject: Subject, lists: Mapping[str, Lists]) -> list[Mark]:
-    found = [Mark("due", on.due, str(subject)) for on in lists.values()][:1]
+def _marks(subject: Subject, due: int | None, lists: Mapping[str, Lists]) -> list[Mark]:
+    found = [Mark("due", due, str(subject))]
     for name, on in lists.items():
         member = f"{subject} {name}"
         found += [

@@ -1,0 +1,40 @@
+"""A list that lies in all partitions, read in one order: the lowest score first, a page at a time."""
+
+from typing import NamedTuple
+
+from entitlements.store import keys
+from entitlements.store.client import reaching
+from entitlements.store.standing import Place
+from entitlements.store.store import Store
+
+
+class Span(NamedTuple):
+    """Which scores are meant, both ends included; null is without an end."""
+
+    lowest: int | None = None
+    highest: int | None = None
+
+
+ALL = Span()
+
+
+async def page(
+    store: Store, name: str, limit: int, after: Place | None = None, span: Span = ALL
+) -> list[Place]:
+    """Return so many places of a list within a span, from behind one place on.
+
+    Of each partition as many are read; of the score that the page goes on within, all.
+    """
+    lowest = "-inf" if span.lowest is None else str(span.lowest)
+    highest = "+inf" if span.highest is None else str(span.highest)
+    pipeline = store.redis.pipeline(transaction=False)
+    for p in range(store.partitions):
+        key = keys.shared(p, name)
+        first = f"({after.since}" if after else lowest
+        pipeline.zrangebyscore(key, first, highest, start=0, num=limit, withscores=True)
+        if after:
+            pipeline.zrangebyscore(key, after.since, after.since, withscores=True)
+    async with reaching():
+        found = [pair for pairs in await pipeline.execute() for pair in pairs]
+    places = [Place(int(score), member.decode()) for member, score in found]
+    return sorted(place for place in places if after is None or place > after)[:limit]
