@@ -28,6 +28,7 @@ async def running(sandbox: Sandbox) -> AsyncGenerator[str]:
     """Serve a sandbox for as long as the block runs; give the address of its API."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # whoever comes before the server is up waits, and is not refused
         server = _Server(
             uvicorn.Config(
                 create_api(sandbox),

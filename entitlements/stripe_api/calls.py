@@ -45,6 +45,7 @@ class Calls:
 
     def __init__(self, key: str, base: str = LIVE_BASE) -> None:
         self._client = _client(key, base)
+        self._base = base
 
     async def get(self, url: str, params: Params, account: str | None = None) -> Answer:
         """Read. `account` is a connected one.
@@ -62,7 +63,10 @@ class Calls:
         began = time.monotonic()
         try:
             found: Any = self._client.raw_request(method, url, **params)
-        except (stripe.RateLimitError, stripe.APIConnectionError) as error:
+        except stripe.APIConnectionError as error:
+            why = type(error.__cause__ or error).__name__
+            raise StripeUnavailable(f"Stripe cannot be reached at {self._base} ({why}).") from error
+        except stripe.RateLimitError as error:
             raise StripeUnavailable(_said(error)) from error
         except stripe.StripeError as error:
             raise _kind(error)(_said(error)) from error
@@ -110,7 +114,7 @@ def _kind(error: stripe.StripeError) -> type[StripeError]:
 
 def _said(error: stripe.StripeError) -> str:
     """Return Stripe's own words, with what its support asks for."""
-    words = (error.user_message or type(error).__name__)[:_WORDS]
+    words = " ".join((error.user_message or type(error).__name__).split())[:_WORDS]
     return f"Stripe says: {words} (request {error.request_id or 'unknown'}, status {error.http_status or 'none'})."
 
 

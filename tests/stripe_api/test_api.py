@@ -312,6 +312,14 @@ async def test_a_server_that_is_not_stripe_is_told(
             await StripeApi(KEY, f"http://127.0.0.1:{port}").account()
 
 
+@pytest.mark.asyncio
+async def test_an_address_where_nobody_listens_is_named() -> None:
+    """In one line."""
+    with pytest.raises(StripeUnavailable) as found:
+        await StripeApi(KEY, "http://127.0.0.1:9").account()
+    assert str(found.value) == ("Stripe cannot be reached at http://127.0.0.1:9 (ConnectionError).")
+
+
 def test_an_answer_that_took_too_long_is_asked_for_again() -> None:
     """Nobody knows what it is an answer about."""
     in_time(TIMEOUT)
