@@ -10,10 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+TOGETHER = 64 * 1024
+"""Bytes that may wait for the end of a turn of the loop, so that nobody who writes without a pause fills memory."""
+
 
 class Lingering(asyncio.Transport):
     """The transport as uvicorn uses it, whose `close` lingers if the client has more to send (`unread`).
 
+    What is written within one turn of the loop is sent as one: uvicorn writes the head of an answer and its body apart.
     The lingering, or the sending of what a slow client has yet to read, takes at most `seconds`, and `spare` bytes.
     While it is `deaf`, what comes belongs to no request, and is for `discard`.
     """
@@ -35,11 +39,17 @@ class Lingering(asyncio.Transport):
         self._open = True
         self._end: asyncio.TimerHandle | None = None
         self.deaf = False
+        self._unsent = bytearray()
 
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
-        """Send; after the end, drop: uvloop raises there, and nobody would read it."""
-        if self._open:
-            self._wire.write(data)
+        """Send at the end of this turn; after the end, drop: uvloop raises there, and nobody would read it."""
+        if not self._open:
+            return
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent += data
+        if len(self._unsent) > TOGETHER:
+            self._send()
 
     def is_closing(self) -> bool:
         """Tell whether the last answer has been given."""
@@ -47,6 +57,7 @@ class Lingering(asyncio.Transport):
 
     def close(self) -> None:
         """Let the client finish, then close; if it is finishing already, close at once."""
+        self._send()
         if self._open and self._unread():
             self._linger()
         elif not self._wire.is_closing():
@@ -80,6 +91,11 @@ class Lingering(asyncio.Transport):
     def get_extra_info(self, name: str, default: object = None) -> object:
         """Pass on."""
         return self._wire.get_extra_info(name, default)
+
+    def _send(self) -> None:
+        if self._unsent and self._open:
+            self._wire.write(self._unsent)
+            self._unsent = bytearray()
 
     def _linger(self) -> None:
         self._open, self.deaf = False, True
