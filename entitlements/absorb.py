@@ -5,10 +5,9 @@ from msgspec.structs import replace
 
 from entitlements import flips
 from entitlements.compact import compacted
-from entitlements.decide import decide, same
+from entitlements.decide import decide, same, undecided
 from entitlements.fold import fold, follows, step
 from entitlements.model import (
-    PENDING,
     Change,
     CustomerRecord,
     Decision,
@@ -93,7 +92,7 @@ def absorb(held: Held, event: SubscriptionEvent, policy: Policy, now: int) -> Ab
 def lists(customer: CustomerRecord, decision: Decision, state: State, at: int) -> Lists:
     """Return the places of a customer and one subscription on the lists, at an instant."""
     paused = state.pause is not None and state.snapshot.status in PAUSABLE
-    pending = any(s.reason == PENDING for t in decision.features.values() for s in t)
+    pending = any(undecided(s) for t in decision.features.values() for s in t)
     return Lists(
         due=next_change(customer, at),
         paused_since=state.pause.since if paused and state.pause else None,

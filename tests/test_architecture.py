@@ -24,7 +24,7 @@ LAYERS = (  # the lowest first: a room imports from the lines before its own, an
     "rewrite say cache paced reading overlay side_by_side patience",
     "ingest answers preview paused",
     "rehearse",
-    "heal quarantine events tell at_stripe doctor paused_there replay reconcile overrides",
+    "heal quarantine events tell at_stripe doctor paused_there replay reconcile overrides reviews",
     "scheduled",
     "http worker",
     "cli",

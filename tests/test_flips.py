@@ -18,6 +18,7 @@ from entitlements.model import (
     Fact,
     Override,
     PauseCollection,
+    Review,
     Segment,
     Snapshot,
     Subject,
@@ -29,11 +30,19 @@ from entitlements.policy_file import parse
 from entitlements.redecide import Whole, redecided
 from entitlements.resolve import SKEW, entitlement, features, next_change, present
 from entitlements.say import instant
-from entitlements.words import Word, Words, overridden
+from entitlements.words import Word, Words, judged, overridden, standing
 from tests.support.histories import MONTH, START, item, lives
 
 WHO = Subject("cus_1")
-OTHER = parse('[status]\npast_due = "revoke"\n[pause_collection]\nvoid = "grant"\n')
+OTHER = parse(
+    """
+    [status]
+    past_due = { access = "review", while_pending = "revoke" }
+    [pause_collection]
+    void = "grant"
+    keep_as_draft = { access = "review", from = "period_end", while_pending = "grant" }
+    """
+)
 Said = tuple[bool, str, int]
 UNHEARD: Said = (False, "unknown_feature", 0)
 """What holds of a feature of which the feed has told nothing: an override that was over at once, for instance."""
@@ -249,6 +258,21 @@ class Telling(RuleBasedStateMachine):
         ends = None if lasts is None else at + lasts
         word = Word(at, "ann", feature, Override(access, "why", ends, at) if access else None)
         self.say(lag, *overridden(self.held, self.words, word, BUILT_IN.digest))
+
+    @rule(
+        name=st.sampled_from(["sub_a", "sub_b"]),
+        access=st.sampled_from(["grant", "revoke", None]),
+        lag=st.integers(0, 2),
+    )
+    def a_person_reviews(
+        self, name: str, access: Literal["grant", "revoke"] | None, lag: int
+    ) -> None:
+        """Decide what policy leaves to a person or take it back, in a process whose clock may lag."""
+        decision = self.held.decisions.get(name)
+        if decision and (access or name in standing(self.held.reviews)):
+            at = instant(self.held, self.now - lag * self.skew)
+            word = Word(at, "ann", name, Review(access, decision.since, "why", at))
+            self.say(lag, *judged(self.held, self.words, word))
 
     def say(self, lag: int, after: CustomerRecord, words: Words) -> None:
         """Write a person's word, as say.py does."""

@@ -21,6 +21,7 @@ from entitlements.cli.policy import app as policy
 from entitlements.cli.quarantine import app as quarantine
 from entitlements.cli.reconcile import reconcile
 from entitlements.cli.replay import replay
+from entitlements.cli.review import app as review
 from entitlements.cli.serve import serve
 from entitlements.cli.token import app as token
 from entitlements.cli.trigger import app as trigger
@@ -46,6 +47,7 @@ app.command()(watch)
 app.add_typer(policy, name="policy")
 app.add_typer(events, name="events")
 app.add_typer(override, name="override")
+app.add_typer(review, name="review")
 app.add_typer(quarantine, name="quarantine")
 app.command()(replay)
 app.command()(pause)

@@ -18,6 +18,7 @@ from entitlements.http import (
     paused,
     quarantine,
     replays,
+    reviews,
     sheet,
 )
 from entitlements.http.endpoint import Endpoint, routed
@@ -100,4 +101,5 @@ routes = [
     *paused.routes,
     *at_stripe.routes,
     *overrides.routes,
+    *reviews.routes,
 ]

@@ -1,0 +1,151 @@
+"""What policy leaves to a person, and what people decide: scope `operate`."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from entitlements import reviews
+from entitlements.errors import Conflict, NotFound, StoreError
+from entitlements.http import deeds
+from entitlements.http.deeds import LIMIT, WHY, Reason, answer, given, reasoned
+from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of, path_id
+from entitlements.http.state import State
+from entitlements.model import Entitlement
+from entitlements.resolve import entitlement
+from entitlements.reviews import Waiting, Wish
+from entitlements.store.standing import Place
+
+PATH = "/ops/v1/reviews"
+SHAPE = '{"decision": "grant" or "revoke", "reason": "…"}'
+
+Status = Literal["waiting", "decided"]
+STATUS = Parameter("status", Status, "Those that wait (without it), or those that are decided.")
+STARTING_AFTER = Parameter(
+    "starting_after",
+    Annotated[str, Meta(max_length=2_000)],
+    "The `id` of an entry, or a `next`: the page begins behind it.",
+)
+
+
+class Given(Struct, forbid_unknown_fields=True):
+    """A decision."""
+
+    decision: Literal["grant", "revoke"]
+    reason: Reason
+
+
+class Listing(Struct, frozen=True, tag_field="object", tag="list"):
+    """A page, what waits for longest coming first."""
+
+    data: Sequence[Waiting]
+    has_more: bool
+    next: str | None
+    """What `starting_after` is for the next page; null at the end."""
+    url: str = PATH
+
+
+class Decided(Struct, frozen=True, kw_only=True, tag_field="object", tag="review_decision"):
+    """What was decided, and what is answered from then on about each feature of the subscription."""
+
+    customer: str
+    account: str | None
+    subscription: str
+    decision: Literal["grant", "revoke"] | None
+    """Null where it was undone."""
+    since: int
+    """The beginning of the pause, or else of the status, that it is about, and lasts as long as."""
+    reason: str
+    by: str
+    features: Sequence[Entitlement]
+
+
+async def listing(request: Request[State]) -> Response:
+    """List what waits for a person, the oldest first: why, since when, and what holds meanwhile.
+
+    A page looks at a bounded number of entries: it may be short, or empty, while `next` leads on.
+    """
+    parameters = Parameters.of(request, STATUS, LIMIT, STARTING_AFTER)
+    state, after = request.state, parameters.text(STARTING_AFTER.name)
+    found = await reviews.waiting(
+        state["store"],
+        int(state["clock"]()),
+        deeds.limit(parameters),
+        None if after is None else Place.named(after),
+        decided=parameters.choice(STATUS.name, "waiting", "decided") == "decided",
+    )
+    following = found.following and found.following.id
+    return answer(Listing(found.found, following is not None, following))
+
+
+async def decide(request: Request[State]) -> Response:
+    """Decide, for as long as this pause lasts. What was decided before about it is replaced."""
+    Parameters.of(request)
+    said = await given(request, Given, SHAPE)
+    return await _write(request, said.decision, said.reason)
+
+
+async def undo(request: Request[State]) -> Response:
+    """Take a decision back: the subscription waits again."""
+    return await _write(request, None, reasoned(Parameters.of(request, WHY).text(WHY.name)))
+
+
+async def _write(
+    request: Request[State], access: Literal["grant", "revoke"] | None, reason: str
+) -> Response:
+    state, name = request.state, path_id(request, "subscription")
+    deed = deeds.deed(request, reason)
+    subject = await reviews.find(state["store"], name, account_of(request))
+    async with state["watch"].safe():
+        saying = await reviews.write(state["store"], Wish(subject, name, access), deed)
+    decision = saying.after.decisions[name]
+    return answer(
+        Decided(
+            customer=subject.customer,
+            account=subject.account,
+            subscription=name,
+            decision=access,
+            since=decision.since,
+            reason=reason,
+            by=deed.by,
+            features=[entitlement(saying.after, f, saying.at) for f in sorted(decision.features)],
+        )
+    )
+
+
+_EXAMPLE = {"decision": "grant", "reason": "on parental leave, back in May"}
+
+routes = routed(
+    "operations",
+    Endpoint(
+        method="GET",
+        path=PATH,
+        handler=listing,
+        scope="operate",
+        parameters=(STATUS, LIMIT, STARTING_AFTER),
+        answers={200: Listing},
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{PATH}/{{subscription}}",
+        handler=decide,
+        scope="operate",
+        parameters=(ACCOUNT,),
+        body=Given,
+        example=_EXAMPLE,
+        answers={200: Decided},
+        refusals=(NotFound, Conflict, StoreError),
+    ),
+    Endpoint(
+        method="DELETE",
+        path=f"{PATH}/{{subscription}}",
+        handler=undo,
+        scope="operate",
+        parameters=(WHY, ACCOUNT),
+        answers={200: Decided},
+        refusals=(NotFound, StoreError),
+    ),
+)
