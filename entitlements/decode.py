@@ -6,7 +6,7 @@ normal; what cannot be read is a value too (`NotUnderstood`), since an authentic
 """
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -55,6 +55,35 @@ Decoded = SubscriptionEvent | OtherEvent | NotUnderstood
 _READ_FROM_PREVIOUS = frozenset(wire.Subscription.__struct_fields__) - {"id", "customer", "object"}
 _event = msgspec.json.Decoder(wire.Event)
 _data = msgspec.json.Decoder(wire.Data)
+_named = msgspec.json.Decoder(wire.Named)
+
+
+class Glimpse(NamedTuple):
+    """Which event a body is, and what it is about: a quarter of the cost of reading it."""
+
+    event: str
+    type: str
+    created: int
+    account: str | None
+    customer: str | None = None
+    """Null, as the subscription, of an event that does not speak of access."""
+    subscription: str | None = None
+
+
+def glimpse(body: bytes) -> Glimpse | None:
+    """Return what a body is about; null where that cannot be read."""
+    try:
+        event = _event.decode(body)
+        if event.object != "event":
+            return None
+        seen = Glimpse(event.id, event.type, event.created, event.account)
+        if event.type not in TYPES and event.type != READ:
+            return seen
+        about = _named.decode(event.data).object
+        customer = about.customer if isinstance(about.customer, str) else about.customer.id
+        return seen._replace(customer=customer, subscription=about.id)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def decode(body: bytes, metadata_key: str | None = None) -> Decoded:

@@ -104,6 +104,19 @@ class Subscription(Struct):
     metadata: dict[str, str | None] | None = None
 
 
+class Owned(Struct):
+    """As little of a subscription as says which and whose it is."""
+
+    id: Id
+    customer: Id | Reference
+
+
+class Named(Struct):
+    """The same of what an event carries."""
+
+    object: Owned
+
+
 class Data(Struct):
     """What an event carries."""
 

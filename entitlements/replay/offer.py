@@ -7,15 +7,19 @@ that it is a fact of its subscription's record.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from entitlements.decode import TYPES, Decoded, NotUnderstood, OtherEvent, decode
+from msgspec.structs import replace
+
+from entitlements.decode import TYPES, NotUnderstood, decode, glimpse
 from entitlements.ingest import event_id
-from entitlements.model import READ, Outcome, SubscriptionEvent
+from entitlements.model import READ, Outcome, Subject
 from entitlements.store import marks
 from entitlements.store.cold import UNKNOWN, Known
 from entitlements.store.entry import Logged
 from entitlements.store.marks import About
 from entitlements.store.replays import Asked
 from entitlements.store.store import Store
+
+ANY = Asked(source="file")
 
 
 class Offer(NamedTuple):
@@ -42,10 +46,17 @@ class Load(NamedTuple):
     """What else came and could not be read, a sentence each."""
 
 
-def of_body(body: bytes, read: Decoded) -> Offer:
-    """Return the offer of a body that has been decoded."""
-    about = About(read.subject, read.subscription) if isinstance(read, SubscriptionEvent) else None
-    return Offer(event_id(read, body), about, lambda: body)
+def of_body(body: bytes) -> Offer:
+    """Return the offer of a body."""
+    seen = glimpse(body)
+    if seen is None:
+        return Offer(event_id(decode(body), body), None, lambda: body)
+    about = _about(seen.account, seen.customer, seen.subscription)
+    return Offer(seen.event, about, lambda: body)
+
+
+def _about(account: str | None, customer: str | None, subscription: str | None) -> About | None:
+    return About(Subject(customer, account), subscription) if customer and subscription else None
 
 
 def of_entry(entry: Logged) -> Offer:
@@ -56,29 +67,27 @@ def of_entry(entry: Logged) -> Offer:
     return Offer(entry.event, about, lambda: entry.body, entry)
 
 
-def wanted(asked: Asked, read: Decoded) -> bool:
-    """Tell whether a decoded event is one that is asked for."""
-    if asked.event is not None and asked.event != _id(read):
-        return False
-    if isinstance(read, NotUnderstood):
-        return not (asked.type or asked.customer or asked.subscription or asked.account)
-    about: tuple[str | None, ...]
-    if isinstance(read, OtherEvent):
-        kind, created, about = read.type, read.created, (read.account, None, None)
-    else:
-        kind, created = read.fact.type, read.fact.created
-        about = (read.subject.account, read.subject.customer, read.subscription)
-    pairs = zip((asked.account, asked.customer, asked.subscription), about, strict=True)
+def wanted(asked: Asked, body: bytes) -> bool:
+    """Tell whether a body is one that is asked for; what cannot be read is, unless it is asked for what is in it."""
+    if asked == replace(ANY, source=asked.source, path=asked.path):
+        return True
+    seen = glimpse(body)
+    if seen is None:
+        found = decode(body)
+        named = asked.event is None or asked.event == event_id(found, body)
+        return named and not (asked.type or asked.customer or asked.subscription or asked.account)
+    pairs = (
+        (asked.event, seen.event),
+        (asked.account, seen.account),
+        (asked.customer, seen.customer),
+        (asked.subscription, seen.subscription),
+    )
     return (
-        _is_of(kind, asked.type)
-        and (asked.since is None or created >= asked.since)
-        and (asked.until is None or created < asked.until)
+        _is_of(seen.type, asked.type)
+        and (asked.since is None or seen.created >= asked.since)
+        and (asked.until is None or seen.created < asked.until)
         and all(wish in {None, said} for wish, said in pairs)
     )
-
-
-def _id(read: Decoded) -> str | None:
-    return read.fact.event if isinstance(read, SubscriptionEvent) else read.event
 
 
 def _is_of(kind: str, wish: str | None) -> bool:

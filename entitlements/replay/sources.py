@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from entitlements import cursor
 from entitlements.cursor import Cursor
-from entitlements.decode import TYPES, decode
+from entitlements.decode import TYPES
 from entitlements.errors import Conflict
 from entitlements.paced import Paced
 from entitlements.patience import PASSES, patiently
@@ -139,9 +139,8 @@ class FromStripe:
             return
         batch, at = list[Offer](), after
         async for body, name in self._bodies(after, int(upto)):
-            read = decode(body)
-            if wanted(self._asked, read):
-                batch.append(of_body(body, read))
+            if wanted(self._asked, body):
+                batch.append(of_body(body))
             at = name
             if len(batch) == BATCH:
                 yield self._spool.kept(Load(batch, at, None))
@@ -223,7 +222,6 @@ class FromFile:
             if piece.body is None:
                 bad.append(f"line {piece.line}: {piece.why}")
                 continue
-            read = decode(piece.body)
-            if wanted(self._asked, read):
-                offers.append(of_body(piece.body, read))
+            if wanted(self._asked, piece.body):
+                offers.append(of_body(piece.body))
         return Load(offers, at, share, bad)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from entitlements.decode import decode
 from entitlements.replay.offer import Load, of_body
 
 _LENGTH = 8
@@ -43,4 +42,4 @@ class Spool:
         while head := self._file.read(_LENGTH):
             at, share, unreadable, packed = _decode(self._file.read(int.from_bytes(head)))
             bodies = [zlib.decompress(body) for body in packed]
-            yield Load([of_body(body, decode(body)) for body in bodies], at, share, unreadable)
+            yield Load([of_body(body) for body in bodies], at, share, unreadable)

@@ -2,16 +2,15 @@
 
 import pytest
 
-from entitlements.decode import decode
 from entitlements.replay.offer import wanted
 from entitlements.store.replays import Asked
 from tests.support.bodies import encoded, event, subscription
 from tests.support.histories import START
 
-TOLD = decode(encoded(event(subscription())))
-OF_ACCOUNT = decode(encoded(event(subscription(), account="acct_1")))
-OTHER = decode(encoded(event({"id": "in_1"}, "invoice.paid")))
-ODD = decode(encoded(event(subscription() | {"items": None})))
+TOLD = encoded(event(subscription()))
+OF_ACCOUNT = encoded(event(subscription(), account="acct_1"))
+OTHER = encoded(event({"id": "in_1"}, "invoice.paid"))
+ODD = b'{"object":"event","id":"evt_1","data":1}'
 
 
 @pytest.mark.parametrize(
