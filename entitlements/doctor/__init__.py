@@ -73,6 +73,7 @@ class Examination:
         """Yield what each check finds."""
         checks: dict[str, Callable[[], Awaitable[Sequence[Finding]]]] = {
             "store": self._storage,
+            "store.import": lambda: house.whole(self._store),
             "policy": lambda: house.policy(self._store, self._settings),
             "quarantine": lambda: house.quarantined(self._store),
             "doubts": lambda: house.doubts(self._store, self._settings),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from entitlements.doctor.finding import Finding, fail, ok, warn
-from entitlements.errors import PolicyError, StoreError
+from entitlements.errors import PolicyError, StoreError, StoreUnsafe
 from entitlements.policy_load import load
 from entitlements.settings import Settings
 from entitlements.settings_values import livemode_of
@@ -47,6 +47,17 @@ def _settings(given: Settings) -> Iterator[Finding]:
             "ENTITLEMENTS_STRIPE_API_KEY does not say its mode",
             "use a secret or restricted key: sk_live_…, rk_test_…",
         )
+
+
+async def whole(store: Store) -> list[Finding]:
+    """Say whether all of what was imported has come."""
+    try:
+        await store.refuse_half()
+    except StoreUnsafe as error:
+        return [
+            fail("store.import", str(error).rstrip("."), "until then nothing is served from it")
+        ]
+    return []
 
 
 async def policy(store: Store, given: Settings) -> list[Finding]:

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from entitlements.errors import StoreUnsafe
+from entitlements.store import keys
 from entitlements.store.client import reaching
 from entitlements.store.topology import ONLY, Primary, primaries
 
@@ -128,6 +129,17 @@ async def refuse_unsafe(redis: Redis, durability: Durability) -> None:
     ]
     if found:
         raise StoreUnsafe("This store is not safe to use: " + "; ".join(found) + ".")
+
+
+async def refuse_half(redis: Redis) -> None:
+    """Raise StoreUnsafe where an import has not come to its end, StoreUnavailable where that cannot be asked."""
+    async with reaching():
+        half = await redis.exists(keys.IMPORT)
+    if half:
+        raise StoreUnsafe(
+            "This store is half of another one: an import into it has not ended. End it with "
+            "`entitlements import --resume --apply` and the same file, or empty the store."
+        )
 
 
 async def ask(redis: Redis, primary: Primary = ONLY) -> Server:

@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from entitlements.absorb import Absorbed, Held, Lists
-from entitlements.errors import StoreUnsafe
 from entitlements.model import Change, CustomerRecord, Outcome, Subject, SubscriptionRecord
 from entitlements.redecide import Whole
 from entitlements.store import cold, keys
@@ -18,7 +17,7 @@ from entitlements.store.lane import Asking, lane
 from entitlements.store.meta import Meta
 from entitlements.store.replica import replicated, run_replicated
 from entitlements.store.replies import script, text
-from entitlements.store.safety import Durability, Server, ask, refuse_unsafe, unsafe
+from entitlements.store.safety import Durability, Server, ask, refuse_half, refuse_unsafe, unsafe
 from entitlements.store.topology import primaries, walk
 from entitlements.store.write import Write, of_event, of_policy
 from entitlements.words import NOTHING_SAID, Words
@@ -71,7 +70,7 @@ class Store(Meta):
         redis = connect(url, name)
         try:
             await refuse_unsafe(redis, durability)
-            await _refuse_half(redis)
+            await refuse_half(redis)
             asking = lane(url, name, redis, replicated=durability == "replica")
             return cls(redis, asking, await Meta(asking).pin_partitions(), durability)
         except BaseException:
@@ -92,6 +91,10 @@ class Store(Meta):
         except BaseException:
             await redis.aclose()
             raise
+
+    async def refuse_half(self) -> None:
+        """Raise StoreUnsafe where an import into it has not come to its end."""
+        await refuse_half(self.redis)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -282,16 +285,6 @@ class Store(Meta):
 
 def _due(score: float | bytes | None) -> int | None:
     return None if score is None else int(float(score))
-
-
-async def _refuse_half(redis: Redis) -> None:
-    async with reaching():
-        half = await redis.exists(keys.IMPORT)
-    if half:
-        raise StoreUnsafe(
-            "This store is half of another one: an import into it has not ended. End it with "
-            "`entitlements import --resume --apply` and the same file, or empty the store."
-        )
 
 
 def _held(hot: bytes | str | None, old: bytes | str | None, due: float | bytes | None) -> Held:

@@ -17,6 +17,7 @@ from entitlements.doctor.finding import Finding
 from entitlements.policy import BUILT_IN
 from entitlements.sandbox.shapes import Body
 from entitlements.settings import Settings
+from entitlements.store import keys
 from entitlements.store.embedded import EmbeddedStore
 from entitlements.store.reads import Reads
 from entitlements.store.secrets import fingerprint
@@ -131,6 +132,16 @@ async def test_an_empty_store_is_left_empty(store_url: str) -> None:
     assert [one.check for one in found if one.level != "OK"] == ["policy", "webhook.secrets"]
     with client(store_url) as server:
         assert server.dbsize() == 0
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_is_half_imported_is_told(world: World) -> None:
+    """Nothing is served from it; one that is whole has no line."""
+    assert await world.examined("store.import") == []
+    with client(world.url) as server:
+        server.hset(keys.IMPORT, mapping={"file": "x", "line": 1})
+    level, words = await world.only("store.import")
+    assert (level, "import" in words) == ("FAIL", True)
 
 
 @pytest.mark.asyncio
