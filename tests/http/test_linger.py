@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 import uvloop
 
-from entitlements.http.linger import Lingering
+from entitlements.http.linger import TOGETHER, Lingering
 
 SECONDS = 0.3
 SPARE = 1_000_000
@@ -135,3 +135,21 @@ def test_a_client_that_does_not_read_is_cut_off_in_time(seconds: Timing) -> None
             server.edge.close()
 
     assert seconds(scene) > SECONDS * 0.9
+
+
+def test_what_is_written_in_one_turn_is_sent_as_one(seconds: Timing) -> None:
+    """A head and a body; more than may wait goes at once, so that nobody's answer fills memory."""
+
+    async def scene() -> None:
+        async with connected() as (server, client):
+            server.unread = False
+            server.edge.write(b"head ")
+            server.edge.write(b"body")
+            with pytest.raises(BlockingIOError):
+                client.recv(100)
+            assert await received(client) == b"head body"
+            server.edge.write(b"x" * (TOGETHER + 1))
+            assert len(client.recv(2 * TOGETHER)) > 0
+            client.close()
+
+    seconds(scene)
