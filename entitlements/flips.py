@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from entitlements.model import Change, CustomerRecord, Subject
-from entitlements.resolve import SKEW, entitlement, features, latest_known, next_change
+from entitlements.resolve import SKEW, features, latest_known, next_change, told_at
 
 NEVER = 2**53
 """Later than every instant, and exact as a score of the store."""
@@ -89,15 +89,16 @@ def _changes(
 ) -> Iterator[Change]:
     """Yield each answer that is another one at the second moment."""
     for feature in sorted({*features(was.record), *features(becomes.record)}):
-        old, new = (entitlement(m.record, feature, m.at) for m in (was, becomes))
-        if (old.granted, old.reason, old.quantity) != (new.granted, new.reason, new.quantity):
+        new = told_at(becomes.record, feature, becomes.at)
+        if told_at(was.record, feature, was.at) != new:
+            granted, reason, quantity = new
             yield Change(
                 customer=subject.customer,
                 account=subject.account,
                 feature=feature,
-                granted=new.granted,
-                reason=new.reason,
-                quantity=new.quantity,
+                granted=granted,
+                reason=reason,
+                quantity=quantity,
                 version=becomes.record.version,
                 at=becomes.at,
                 event=event,

@@ -8,7 +8,7 @@ policy; and within one scope the cell for a reason or a status before the one fo
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -163,12 +163,13 @@ class Policy(Rules, frozen=True, kw_only=True, dict=True):  # dict: room for the
         found = next(named, None)
         return (Grant(item.product),) if found is None else self.features[found]
 
-    def _scoped(self, item: Item) -> Iterator[Rules]:
-        """Yield the rules that an item falls under, the most specific first."""
-        for field in ("price", "lookup_key", "product"):
-            mine = getattr(item, field)
-            yield from (s for s in self.scopes if mine is not None and getattr(s, field) == mine)
-        yield self
+    def _scoped(self, item: Item) -> Sequence[Rules]:
+        """Return the rules that an item falls under, the most specific first."""
+        if not self.scopes:
+            return (self,)
+        mine = ((field, getattr(item, field)) for field in ("price", "lookup_key", "product"))
+        named = [(field, value) for field, value in mine if value is not None]
+        return (*(s for field, v in named for s in self.scopes if getattr(s, field) == v), self)
 
 
 GRANT, REVOKE = Cell("grant"), Cell("revoke")

@@ -48,7 +48,7 @@ class _Voice(NamedTuple):
 def entitlement(record: CustomerRecord, feature: str, at: int) -> Entitlement:
     """Answer one question at an instant: always an answer, also for what is not known."""
     now = _answer(record, feature, at)
-    until, then = _next_change(record, feature, at, now)
+    until, then = _next_change(record, feature, at)
     return Entitlement(
         feature=feature,
         granted=now.granted,
@@ -103,8 +103,8 @@ def features(record: CustomerRecord) -> list[str]:
 
 def next_change(record: CustomerRecord, at: int) -> int | None:
     """Return the first instant after `at` at which any answer of the customer changes, or null."""
-    known = (e.until for e in entitlements(record, at) if e.until is not None)
-    return min(known, default=None)
+    found = (_next_change(record, feature, at)[0] for feature in features(record))
+    return min((until for until in found if until is not None), default=None)
 
 
 def next_flip(record: CustomerRecord, feature: str, at: int) -> int | None:
@@ -112,6 +112,12 @@ def next_flip(record: CustomerRecord, feature: str, at: int) -> int | None:
     now = _answer(record, feature, at).granted
     later = instants(record, feature, at)
     return next((t for t in later if _answer(record, feature, t).granted != now), None)
+
+
+def told_at(record: CustomerRecord, feature: str, at: int) -> tuple[bool, str, int]:
+    """Return what an answer says at an instant, without what comes after it: granted, reason and quantity."""
+    found = _answer(record, feature, at)
+    return found.granted, found.reason, found.quantity
 
 
 def _answer(record: CustomerRecord, feature: str, at: int) -> _Answer:
@@ -165,11 +171,11 @@ def _overruling(record: CustomerRecord, feature: str) -> Timeline:
     return of_override(override) if override else ()
 
 
-def _next_change(
-    record: CustomerRecord, feature: str, at: int, now: _Answer
-) -> tuple[int | None, Then | None]:
+def _next_change(record: CustomerRecord, feature: str, at: int) -> tuple[int | None, Then | None]:
     """Return the first instant after `at` at which the answer is another one, and what it is then."""
+    now = None
     for instant in instants(record, feature, at):
+        now = now or _answer(record, feature, at)
         later = _answer(record, feature, instant)
         if later != now:
             return instant, Then(later.granted, later.reason)

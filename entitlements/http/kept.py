@@ -9,6 +9,7 @@ from entitlements.answers import Answers
 from entitlements.http.encoded import JSON, MAX_AGE, Encoded, features_of, one
 from entitlements.http.parameters import is_id
 from entitlements.model import CustomerRecord, Subject
+from entitlements.resolve import latest_known
 
 ROOM = 32
 """Answers kept of one customer, at most."""
@@ -83,7 +84,7 @@ class Present:
         self, record: CustomerRecord, now: int, make: Callable[[CustomerRecord], Encoded]
     ) -> Kept | None:
         """Return an answer to keep; null where it lies in the past, or becomes another one soon."""
-        if any(decision.as_of > now for decision in record.decisions.values()):
+        if latest_known(record) > now:
             return None
         if (
             not record.version
