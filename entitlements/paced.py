@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from entitlements.errors import StripeUnavailable
+from entitlements.patience import patiently
 from entitlements.store.reads import Reads
 
 RATE = 15
@@ -48,5 +49,8 @@ class Paced:
         return await call()
 
     async def _permit(self) -> None:
-        while not await self._reads.permit(int(now := self._clock()), RATE):
-            await self._sleep(1 - now % 1)
+        while not await patiently(self._asked):
+            await self._sleep(1 - self._clock() % 1)
+
+    async def _asked(self) -> bool:
+        return await self._reads.permit(int(self._clock()), RATE)

@@ -23,3 +23,8 @@ async def patiently(call: Callable[[], Awaitable[Found]]) -> Found:
         except PASSES:
             await asyncio.sleep(wait)
     return await call()
+
+
+async def at_once(call: Callable[[], Awaitable[Found]]) -> Found:
+    """Make a call now, and once."""
+    return await call()

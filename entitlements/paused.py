@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import NamedTuple
 
+from entitlements.patience import at_once, patiently
 from entitlements.pauses import Held, Paused, Wanted, paused
 from entitlements.policy import Policy
 from entitlements.store import standing
-from entitlements.store.standing import Place
+from entitlements.store.standing import Pace, Place
 from entitlements.store.store import Store
 
 BATCH = 200
@@ -35,9 +37,9 @@ class Page(NamedTuple):
 async def report(store: Store, asked: Asked) -> AsyncGenerator[tuple[int, list[Paused]]]:
     """Yield the whole report, the newest pause first, some at a time, and at how many of the list was looked for them.
 
-    Raises StoreUnavailable.
+    A store that is out of reach is asked again for a while: half a report is none. Raises StoreUnavailable.
     """
-    async with aclosing(_read(store, asked)) as read:
+    async with aclosing(_read(store, asked, pace=patiently)) as read:
         async for entries in read:
             yield len(entries), [one for _, one in entries if one]
 
@@ -58,16 +60,21 @@ async def page(store: Store, asked: Asked, limit: int, after: Place | None = Non
 
 
 async def _read(
-    store: Store, asked: Asked, after: Place | None = None, first: int = BATCH
+    store: Store,
+    asked: Asked,
+    after: Place | None = None,
+    first: int = BATCH,
+    pace: Pace = at_once,
 ) -> AsyncGenerator[list[tuple[Place, Paused | None]]]:
     """Yield what is on the list, a batch at a time, the first one of so many: null where it is not asked for."""
     size = first
-    async with aclosing(standing.walk(store, "paused", after)) as walk:
+    async with aclosing(standing.walk(store, "paused", after, pace=pace)) as walk:
         async for places in walk:
             rest = places
             while rest:
                 some, rest, size = rest[:size], rest[size:], BATCH
-                yield list(zip(some, await _told(store, some, asked), strict=True))
+                told = await pace(partial(_told, store, some, asked))
+                yield list(zip(some, told, strict=True))
 
 
 async def _told(store: Store, places: Sequence[Place], asked: Asked) -> list[Paused | None]:

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Literal
 
 from msgspec import Struct
 
 from entitlements.decode import decode
 from entitlements.model import PauseCollection, Subject, SubscriptionEvent
+from entitlements.patience import patiently
 from entitlements.pauses import Wanted, cells, pause_here, pause_there, prices, products
 from entitlements.reading import event_of
 from entitlements.store import standing
@@ -89,8 +91,8 @@ async def compare(
         began = min([began, *(read.stamp for read in page.data)])
         for one in told:
             seen.add(hash(_member(one)))
-        yield len(page.data), await _of_page(store, told, now)
-    async with aclosing(standing.walk(store, "paused")) as walk:
+        yield len(page.data), await patiently(partial(_of_page, store, told, now))
+    async with aclosing(standing.walk(store, "paused", pace=patiently)) as walk:
         async for places in walk:
             missed = [
                 place
@@ -99,7 +101,7 @@ async def compare(
                 and place.since < began
                 and seen.add(hash(place.member))
             ]
-            yield 0, await _only_here(store, missed, now)
+            yield 0, await patiently(partial(_only_here, store, missed, now))
 
 
 def _told(page: Page, account: str | None) -> list[SubscriptionEvent]:

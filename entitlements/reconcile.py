@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct, field
@@ -159,7 +160,7 @@ class Reconciliation:
             record = self._deed.record(
                 "reconcile.apply", str(self._scope), f"{self._run} {outcome}"
             )
-            await audit.write(self._store, record)
+            await patiently(lambda: audit.write(self._store, record))
 
     async def _read(self, reads: Sequence[Read]) -> Found:
         """Compare some subscriptions with what is held of them, and heal what differs."""
@@ -215,7 +216,8 @@ class Reconciliation:
         """Return those that are not held as they were read."""
         pairs = [(one.subject, one.subscription) for _, one in told]
         found = list[_One]()
-        for (body, one), held in zip(told, await standing.held(self._store, pairs), strict=True):
+        helds = await patiently(lambda: standing.held(self._store, pairs))
+        for (body, one), held in zip(told, helds, strict=True):
             state, digest = held.subscription.state, self._ingest.policy.digest
             stands = drift.standing(held.customer, state, one.fact, digest)
             if stands == "in_step":
@@ -229,8 +231,8 @@ class Reconciliation:
 
     async def _read_in(self, bodies: Sequence[bytes]) -> None:
         """Foresee what reads would do, and let them do it."""
-        if self._rehearsal and bodies:
-            await self._rehearsal.take(bodies)
+        if (rehearsal := self._rehearsal) and bodies:
+            await patiently(lambda: rehearsal.take(bodies))
         if self._deed and bodies:
             deed, now, run = self._deed, self._clock(), f"{self._run}.{self.sums.looked}"
             names = [f"{run}.{n}" for n in range(len(bodies))]
@@ -242,12 +244,13 @@ class Reconciliation:
         if not self._thorough:
             return []
         fresh = [one for one in dict.fromkeys(behind) if self._behind.add(hash(one))]
-        wholes = await self._store.wholes(fresh) if fresh else []
+        wholes = await patiently(lambda: self._store.wholes(fresh)) if fresh else []
         if self._deed is None:
             return [found for whole in wholes for found in self._by_policy(whole)]
         policy, now = self._ingest.policy, int(self._clock())
         self.sums.healed += len(behind)
-        return [f for whole in wholes for f in await rewrite(self._store, whole, policy, now)]
+        calls = [partial(rewrite, self._store, whole, policy, now) for whole in wholes]
+        return [found for call in calls for found in await patiently(call)]
 
     def _by_policy(self, whole: Whole) -> Iterator[Difference]:
         after = redecided(whole, self._ingest.policy)
@@ -276,14 +279,14 @@ class Reconciliation:
 
     async def _in_use(self, subjects: list[Subject]) -> list[tuple[Subject, str, State]]:
         """Return the subscriptions of some customers that are in use here, and were not seen."""
-        records = await self._store.customers(subjects)
+        records = await patiently(lambda: self._store.customers(subjects))
         pairs = [
             (subject, name)
             for subject, record in zip(subjects, records, strict=True)
             for name in record.decisions
             if self._seen.add(hash(name))
         ]
-        found = await standing.held(self._store, pairs)
+        found = await patiently(lambda: standing.held(self._store, pairs))
         states = [held.subscription.state for held in found]
         return [(*p, s) for p, s in zip(pairs, states, strict=True) if s and drift.in_use(s)]
 

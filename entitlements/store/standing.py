@@ -4,8 +4,17 @@ What is on a list all the time comes exactly once, whatever else comes and goes 
 however long it is.
 """
 
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Literal, NamedTuple, Self
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from functools import partial
+from typing import Annotated, Literal, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -14,6 +23,7 @@ from msgspec import Meta
 from entitlements.absorb import Held
 from entitlements.errors import BadRequest
 from entitlements.model import Subject
+from entitlements.patience import at_once
 from entitlements.store import cold, keys
 from entitlements.store.client import reaching
 from entitlements.store.replies import script, text
@@ -21,6 +31,16 @@ from entitlements.store.store import Store
 from entitlements.wire import Id, Seconds
 
 List = Literal["paused", "review"]
+
+Found = TypeVar("Found")
+
+
+class Pace(Protocol):
+    """How calls are made: patience.at_once, or patience.patiently."""
+
+    async def __call__(self, call: Callable[[], Awaitable[Found]]) -> Found:
+        """Make a call."""
+
 
 BATCH = 64
 """Entries of each partition that are read at a time."""
@@ -78,14 +98,17 @@ async def count(store: Store, name: List) -> int:
 
 
 async def walk(
-    store: Store, name: List, after: Place | None = None, batch: int = BATCH
+    store: Store, name: List, after: Place | None = None, batch: int = BATCH, pace: Pace = at_once
 ) -> AsyncGenerator[list[Place]]:
-    """Yield all that is on a list from behind a place on, in its order, some at a time."""
+    """Yield all that is on a list from behind a place on, in its order, some at a time.
+
+    `pace` makes the calls: whoever walks for long may make them patiently. Raises StoreUnavailable.
+    """
     ahead = {p: list[Place]() for p in range(store.partitions)}
     reached = dict.fromkeys(ahead, after)  # of those that may have more
     while reached:
         due = {p: place for p, place in reached.items() if len(ahead[p]) < batch}
-        for p, found in (await _behind(store, name, due, batch)).items():
+        for p, found in (await pace(partial(_behind, store, name, due, batch))).items():
             ahead[p] += found
             if len(found) < batch:
                 del reached[p]

@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 
 from entitlements.errors import StripeKeyMissing
 from entitlements.model import Subject
+from entitlements.patience import at_once
 from entitlements.stripe_api.calls import LIVE_BASE, Answer, Calls, Params, path
 from entitlements.stripe_api.items import is_cut_off, whole
 from entitlements.stripe_api.lists import (
@@ -41,11 +42,6 @@ class Pacing(Protocol):
 
     async def __call__(self, call: Callable[[], Awaitable[Found]]) -> Found:
         """Make a call, once its time has come."""
-
-
-async def at_once(call: Callable[[], Awaitable[Found]]) -> Found:
-    """Make a call now, and once."""
-    return await call()
 
 
 class StripeApi:
