@@ -170,17 +170,16 @@ async def pasted(service: Service, line: str) -> Response:
 
 @pytest.mark.asyncio
 async def test_the_lines_to_paste_work(service: Service) -> None:
-    """Each call's example is answered; a delivery wants a signature, and the quarantine something that waits."""
+    """Each call's example is answered; a delivery wants a signature, and what a path names may not be there."""
     await service.deliver(event(subscription()))
     document = (await service.http.get("/openapi.json")).json()
     for path, of_path in document["paths"].items():
         for method, call in of_path.items():
-            if "text/event-stream" in call["responses"]["200"].get("content", {}):
+            if "text/event-stream" in call["responses"].get("200", {}).get("content", {}):
                 continue  # it has no end
             said = await pasted(service, curl(method, path, call))
             asks_for_a_signature = path == "/webhooks/stripe" and said.status_code == 400
-            names_what_is_not_there = "id_1" in said.url.path or "evt_1" in said.url.path
-            missing = names_what_is_not_there and said.status_code == 404
+            missing = "{" in path and said.status_code == 404
             assert said.is_success or asks_for_a_signature or missing, (path, said.text)
 
 
