@@ -139,7 +139,7 @@ def _shortcut(state: State) -> list[Middleware]:
 def _routes(settings: Settings) -> list[BaseRoute]:
     chosen = (routes for surface, routes in _SURFACES.items() if surface in settings.surfaces)
     open_to_all = [*health.routes, *openapi.routes, *docs.routes]
-    return [*open_to_all, *(route for routes in chosen for route in routes)]
+    return [*(route for routes in chosen for route in routes), *open_to_all]  # the busiest first
 
 
 @asynccontextmanager
