@@ -1,4 +1,4 @@
-"""What goes on beside the deliveries: questions, and the commands of people on call."""
+"""What goes on beside the deliveries, each in a thread; and the questions of product services."""
 
 import random
 import threading
@@ -10,10 +10,6 @@ from entitlements.errors import EntitlementsError
 from entitlements.sandbox.peer import Peer, Question, connect
 from tests.bench.soak.findings import Findings
 from tests.simulation.life import PRODUCT
-from tests.support.command import run
-
-PAUSE = 10.0
-"""Seconds between two commands."""
 
 Work = Callable[[threading.Event], None]
 """Goes on until it is told to stop."""
@@ -56,20 +52,3 @@ def questions(
                     findings.is_wrong(f"a query was answered {reply.status}: {reply.body}")
 
     return ask
-
-
-def commands(lines: Sequence[Sequence[str]], settings: dict[str, str], findings: Findings) -> Work:
-    """Return work that runs commands in turn, again and again; each must end with 0."""
-
-    def go_round(stop: threading.Event) -> None:
-        while True:
-            for line in lines:
-                if stop.wait(PAUSE):
-                    return
-                ended = run(*line, **settings)
-                findings.count(f"entitlements {line[0]}")
-                if ended.returncode:
-                    said = (ended.stdout + ended.stderr)[-500:]
-                    findings.is_wrong(f"{' '.join(line)} ended with {ended.returncode}: {said}")
-
-    return go_round

@@ -2,24 +2,25 @@
 
 import random
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
-
-import msgspec
 
 from entitlements.sandbox.shapes import Body
 from tests.bench.figures import latency
 from tests.bench.machine import ANYWHERE
 from tests.bench.readers import Readers, reading
-from tests.bench.soak.beside import beside, commands, questions
+from tests.bench.soak.beside import beside, questions
+from tests.bench.soak.duties import MEANWHILE, again, at_the_end, do
+from tests.bench.soak.ending import Ending
 from tests.bench.soak.findings import Findings
-from tests.bench.soak.judge import Probe, lost, mistakes, probes
+from tests.bench.soak.judge import lost, mistakes, probes
 from tests.bench.soak.memory import Watch
 from tests.bench.soak.report import Report
+from tests.bench.soak.stripe import ends, untold
 from tests.bench.soak.traffic import traffic
 from tests.bench.soak.world import World
 from tests.bench.stage import entries
-from tests.bench.subscriptions import Kind, created, customer, feature
 from tests.crash.load import Ledger, Load, sending
 
 READERS = 20
@@ -28,8 +29,8 @@ READERS = 20
 ENDING = 5.0
 """Seconds between two customers whose access the clock ends."""
 
-SETTLING = 3.0
-"""Seconds for the last of these ends to be told."""
+SETTLING = 2.0
+"""Seconds for the last changes to reach the readers."""
 
 TICK = 0.05
 
@@ -46,7 +47,9 @@ class Soak:
         self._findings = Findings()
         self._watch = Watch(world.processes)
         self._rng = random.Random(seed)  # noqa: S311  a test's own
-        self._ends: list[Probe] = []
+        self._ends: list[Ending] = []
+        self._open: list[Ending] = []
+        """Of these, those that are not over yet."""
 
     def run(self) -> Report:
         """Do it all; return the report."""
@@ -62,12 +65,14 @@ class Soak:
             with beside(
                 self._watch.until,
                 questions(world.peers, customers, self._rate, findings),
-                commands(world.commands, world.settings, findings),
+                again(MEANWHILE, world.settings, findings),
             ):
+                world.stripe.holds(*ends(self._traffic.lives))
                 self._deliver(load)
                 load.until_acknowledged()
-                self._settle()
+            self._reconcile()
             self._judge_ledger(load.ledger)
+            time.sleep(SETTLING)
             self._judge_readers(readers, entries(world.url, "changes") - before)
         self._judge_answers()
         return Report(
@@ -79,41 +84,41 @@ class Soak:
             wrong=findings.wrong + self._watch.wrong(),
         )
 
+    def _reconcile(self) -> None:
+        """Nothing in the log is news, and every subscription is held as it is at Stripe."""
+        subscriptions = len(self._traffic.lives) + len(self._ends)
+        events, left = entries(self._world.url, "log"), untold(self._traffic.lives)
+        for duty in at_the_end(events, subscriptions, left):
+            do(duty, self._world.settings, self._findings)
+
     def _deliver(self, load: Load) -> None:
         """Send what is due when it is due, and now and then a customer whose access the clock will end."""
-        began, ending = time.monotonic(), self._endings()
-        next_end = 0.0
-        rest = iter(self._traffic.deliveries)
-        due = next(rest, None)
-        while due is not None:
-            at = time.monotonic() - began
-            some = list[Body]()
-            while due is not None and due.at <= at:
-                some.append(due.event)
-                due = next(rest, None)
-            if at >= next_end:
-                some.append(next(ending))
+        began, next_end = time.monotonic(), 0.0
+        rest = deque(self._traffic.deliveries)
+        while rest or self._open:
+            at, some = time.monotonic() - began, list[Body]()
+            while rest and rest[0].at <= at:
+                some.append(rest.popleft().event)
+            if rest and at >= next_end:
                 next_end = at + ENDING
+                some.append(self._begin_to_end())
+            some += self._over()
             if some:
                 load.put(some)
             time.sleep(TICK)
 
-    def _endings(self) -> Iterator[Body]:
-        """Yield creations whose access ends a few seconds later; note what is true before and after."""
-        n = 0
-        while True:
-            now = int(time.time())
-            at = now + self._rng.randint(5, 20)
-            kind = Kind(family=f"end{n}x", cancel_at=at)
-            self._ends.append(Probe(customer(0, kind), feature(), at - 1, granted=True))
-            self._ends.append(Probe(customer(0, kind), feature(), at, granted=False))
-            body: Body = msgspec.json.decode(created(now, kind).body(0))
-            yield body
-            n += 1
+    def _begin_to_end(self) -> Body:
+        ending = Ending(len(self._ends), self._rng.randint(5, 20))
+        self._ends.append(ending)
+        self._open.append(ending)
+        return ending.created
 
-    def _settle(self) -> None:
-        """Wait until the clock has ended what it will end, and that is told."""
-        time.sleep(max(0.0, max(end.at for end in self._ends) + SETTLING - time.time()))
+    def _over(self) -> Iterator[Body]:
+        """Yield the events of those that have ended; from then on they are over at Stripe as well."""
+        for ending in [ending for ending in self._open if ending.is_told()]:
+            self._open.remove(ending)
+            self._world.stripe.holds(ending.body)
+            yield ending.deleted
 
     def _judge_ledger(self, ledger: Ledger) -> None:
         findings = self._findings
@@ -135,7 +140,8 @@ class Soak:
                 self._findings.is_wrong(f"of {made} changes readers were told {told}")
 
     def _judge_answers(self) -> None:
-        asked = probes(self._traffic.lives, self._seed) + self._ends
+        asked = probes(self._traffic.lives, self._seed)
+        asked += [probe for ending in self._ends for probe in ending.probes]
         for peer in self._world.peers:
             for what in mistakes(peer, asked):
                 self._findings.is_wrong(what)

@@ -10,14 +10,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from entitlements.ingest import Ingest
+from entitlements.policy import BUILT_IN
+from entitlements.sandbox.event import encoded
 from entitlements.sandbox.peer import Peer
+from entitlements.sandbox.subscription import period
 from tests.bench.figures import latency
+from tests.bench.preload import fill
+from tests.bench.soak.duties import Duty, do
+from tests.bench.soak.ending import Ending
 from tests.bench.soak.findings import Findings
 from tests.bench.soak.judge import Probe, mistakes, probes
 from tests.bench.soak.memory import ROOM, Growth, Watch
 from tests.bench.soak.report import Report, text
-from tests.bench.soak.traffic import traffic
+from tests.bench.soak.traffic import END, Traffic, traffic
 from tests.support.listening import listening
+from tests.support.stores import opened
 
 
 def test_traffic_tells_of_every_event_within_the_time() -> None:
@@ -32,11 +40,31 @@ def test_traffic_tells_of_every_event_within_the_time() -> None:
     assert times == sorted(times)
     assert times[0] >= 0
     assert times[-1] <= 60
-    first = [due.event["id"] for due in found.deliveries if "cus_000000" in due.event["id"]]
-    true = [f"{e['id']}_sub_of_cus_000000" for m in found.lives["cus_000000"] for e in m.events]
-    assert set(first) == set(true)
-    assert list(dict.fromkeys(first)) != true
+    true = [
+        f"{event['id']}_sub_of_{name}"
+        for name, history in found.lives.items()
+        for moment in history
+        for event in moment.events
+    ]
+    assert set(told) == set(true)
+    assert out_of_order(found) > 5
     assert traffic(500, 60, seed=3) == found
+
+
+def out_of_order(found: Traffic) -> int:
+    """Count the lives of which something is delivered after what happened later."""
+    created: dict[str, list[int]] = {name: [] for name in found.lives}
+    for due in found.deliveries:
+        created[due.event["data"]["object"]["customer"]].append(due.event["created"])
+    return sum(times != sorted(times) for times in created.values())
+
+
+def test_lives_go_on_to_the_same_end() -> None:
+    """Whoever is still subscribed is paid beyond it: nothing is left that Stripe would do by itself."""
+    for history in traffic(300, 60, seed=5).lives.values():
+        last = history[-1].body
+        assert history[-1].at <= END
+        assert last["status"] not in {"trialing", "active"} or period(last)[1] > END
 
 
 def test_questions_have_both_answers() -> None:
@@ -125,3 +153,42 @@ def test_a_report_says_what_is_wrong() -> None:
     assert "3 changes" in said
     assert "a query took 2.0 ms" in said
     assert "! cus_1 at 7 is granted" in said
+
+
+def test_an_ending_is_true_to_the_second(store_url: str) -> None:
+    """Granted up to the second before it ends, denied from then on; and its last event tells of what Stripe holds."""
+    ending = Ending(1, 5)
+    assert [probe.granted for probe in ending.probes] == [True, False]
+    assert [probe.at - ending.at for probe in ending.probes] == [-1, 0]
+    assert ending.body["status"] == "canceled"
+    assert ending.deleted["data"]["object"] == ending.body
+    assert not ending.is_told()
+
+    async def outcomes() -> list[str]:
+        async with opened(store_url) as store:
+            ingest = Ingest(store, await store.policy(BUILT_IN))
+            told = [ending.created, ending.deleted]
+            return [(await ingest.deliver(encoded(e), ending.at)).outcome for e in told]
+
+    assert asyncio.run(outcomes()) == ["applied", "unchanged"]
+
+
+@pytest.mark.parametrize(
+    ("duty", "said"),
+    [
+        (Duty(("paused", "--json"), frozenset({0})), ""),
+        (Duty(("paused", "--json"), frozenset({1})), "paused --json ended with 0"),
+        (Duty(("paused", "--json"), frozenset({0}), lambda _: True), "paused --json ended with 0"),
+        (Duty(("paused", "--what"), frozenset({0})), "paused --what ended with 2"),
+    ],
+)
+def test_a_duty_that_comes_to_something_else_is_wrong(
+    store_url: str, duty: Duty, said: str
+) -> None:
+    """By its exit code, or by what it says."""
+    findings = Findings()
+    fill(store_url)
+    do(duty, {"ENTITLEMENTS_REDIS_URL": store_url}, findings)
+    assert findings.counted == {"entitlements paused": 1}
+    assert len(findings.wrong) == bool(said)
+    assert said in "".join(findings.wrong)

@@ -6,8 +6,13 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from entitlements.sandbox.account import Account
 from entitlements.sandbox.shapes import Body
-from tests.simulation.life import History, lived, renamed
+from tests.simulation.life import DAY, History, Moment, lived, renamed
+from tests.support.histories import START
+
+END = START + 500 * DAY
+"""When every life is as it is at Stripe: what Stripe does by itself up to then is part of it."""
 
 LATE = 120.0
 """Seconds by which a delivery comes late, at most."""
@@ -36,9 +41,20 @@ def traffic(count: int, seconds: float, seed: int) -> Traffic:
     deliveries, lives = list[Due](), dict[str, History]()
     while len(deliveries) < count:
         name = f"cus_{len(lives):06}"
-        lives[name] = lived(rng.randrange, most=24)
+        lives[name] = _to_the_end(lived(rng.randrange, most=12), len(lives))
         deliveries += _spread(lives[name], name, seconds, rng)
     return Traffic(sorted(deliveries, key=lambda due: due.at), lives)
+
+
+def _to_the_end(history: History, seed: int) -> History:
+    """Return a life with what Stripe does by itself after its last change: renewals, and the ends that were set."""
+    told = list[Body]()
+    account = Account(told.append, seed)
+    last = history[-1].body
+    account.held["subscription"][last["id"]] = last
+    account.pass_time(END)
+    after = [Moment(e["created"], "by itself", e["data"]["object"], (e,)) for e in told]
+    return (*history, *after)
 
 
 def _spread(history: History, customer: str, seconds: float, rng: Random) -> Iterator[Due]:

@@ -1,6 +1,6 @@
 """What a soak runs: two services and a worker on one store, as they are deployed, and what they take of memory."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from entitlements.sandbox.peer import Peer
 from entitlements.store.embedded import EmbeddedStore
 from tests.bench import machine
 from tests.bench.soak.memory import STORE
+from tests.bench.soak.stripe import There, serving
 from tests.bench.stage import Server, Service, tokens
 from tests.bench.subscriptions import SECRET
 from tests.support.command import environment, running
@@ -23,10 +24,9 @@ class World(NamedTuple):
     url: str
     services: list[Server]
     processes: Mapping[str, int]
-    settings: dict[str, str]
+    settings: Mapping[str, str]
     """Of a command that is run beside them."""
-    commands: Sequence[Sequence[str]]
-    """What people on call run, again and again."""
+    stripe: There
 
     @property
     def peers(self) -> list[Peer]:
@@ -56,8 +56,6 @@ def started(home: Path) -> Iterator[World]:
         worker.until('"working"')
         pids = [service.watched["server"] for service in services]
         processes = {"service a": pids[0], "service b": pids[1], "worker": worker.process.pid}
-        settings = {"ENTITLEMENTS_REDIS_URL": store.url, **given}
-        lines = [
-            ["paused", "--csv"],
-        ]
-        yield World(store.url, services, {**processes, STORE: store.pid}, settings, lines)
+        there = open_.enter_context(serving())
+        settings = {"ENTITLEMENTS_REDIS_URL": store.url, **given, **there.settings}
+        yield World(store.url, services, {**processes, STORE: store.pid}, settings, there)
