@@ -211,12 +211,24 @@ def _clock(sandbox: Sandbox, asked: Asked) -> Body:
     ahead, until = whole(asked.form, "advance"), whole(asked.form, "to")
     if until is not None or ahead is not None:
         sandbox.advance(asked.now + (ahead or 0) if until is None else until)
-    return {"object": "sandbox.clock", "now": sandbox.now()}
+    now = sandbox.now()
+    return {"object": "sandbox.clock", "now": now, "due": sandbox.deliveries.count_due(now)}
 
 
 def _refuse(sandbox: Sandbox, asked: Asked) -> Body:
     sandbox.refuse = whole(asked.form, "times") or 0
     return {"object": "sandbox.refusal", "times": sandbox.refuse}
+
+
+def _silence(sandbox: Sandbox, asked: Asked) -> Body:
+    sandbox.account.silent = whole(asked.form, "times") or 0
+    return {"object": "sandbox.silence", "times": sandbox.account.silent}
+
+
+def _retries(sandbox: Sandbox, asked: Asked) -> Body:
+    given = ({"waits": one} for one in values(asked.form, "waits"))
+    sandbox.deliveries.waits = tuple(whole(one, "waits") or 0 for one in given)
+    return {"object": "sandbox.retries", "waits": list(sandbox.deliveries.waits)}
 
 
 def _subscription(what: str) -> Handler:
@@ -255,4 +267,10 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/_sandbox/clock", _clock),
     ("GET", "/_sandbox/clock", _clock),
     ("POST", "/_sandbox/refuse", _refuse),
+    ("POST", "/_sandbox/silence", _silence),
+    ("POST", "/_sandbox/retries", _retries),
+    *(
+        ("POST", f"/_sandbox/subscriptions/{{id}}/{what}", _subscription(what))
+        for what in ("past_due", "unpaid", "activate")
+    ),
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
 WAITS = (600, 7_200)
-"""Seconds from one try to the next; after the last one an event is given up."""
+"""Seconds from one try to the next, unless others are asked for; after the last one an event is given up."""
 
 PATIENCE = 10.0
 """Seconds for one try."""
@@ -40,9 +40,11 @@ class Deliveries:
         self.endpoints: dict[str, Body] = {}
         self.open: set[tuple[str, str]] = set()
         """Events and endpoints that have not answered with a 2xx, given up or not."""
+        self.waits: tuple[int, ...] = WAITS
         self._events = events
         self._secrets: dict[str, str] = {}
         self._tries: list[Try] = []
+        self._under_way = 0
         self._ids = ids
 
     def register(self, url: str, types: list[str], now: int, secret: str | None = None) -> Body:
@@ -87,7 +89,7 @@ class Deliveries:
     def again(self, event: str, endpoint: str, now: int) -> None:
         """Put an event on its way to one endpoint once more."""
         self.find(endpoint)
-        self._tries.append(Try(event, endpoint, now, before=len(WAITS)))
+        self._tries.append(Try(event, endpoint, now, before=len(self.waits)))
 
     def undelivered(self, event: str) -> bool:
         """Tell whether an endpoint has not answered an event with a 2xx."""
@@ -100,9 +102,15 @@ class Deliveries:
         """
         due = [one for one in self._tries if one.due <= now]
         self._tries = [one for one in self._tries if one.due > now]
+        self._under_way = len(due)
         for one in due:
             await self._try(client, one, now, sent_at)
+            self._under_way -= 1
         return len(due)
+
+    def count_due(self, now: int) -> int:
+        """Return how many tries are due and not yet made."""
+        return self._under_way + sum(one.due <= now for one in self._tries)
 
     async def _try(self, client: "AsyncClient", one: Try, now: int, sent_at: int) -> None:
         event, endpoint = self._events.get(one.event), self.endpoints.get(one.endpoint)
@@ -110,9 +118,9 @@ class Deliveries:
             return
         if await self._posted(client, endpoint, encoded(event), sent_at):
             self.open.discard((one.event, one.endpoint))
-        elif one.before < len(WAITS):
+        elif one.before < len(self.waits):
             self._tries.append(
-                Try(one.event, one.endpoint, now + WAITS[one.before], one.before + 1)
+                Try(one.event, one.endpoint, now + self.waits[one.before], one.before + 1)
             )
         self._count(one.event)
 

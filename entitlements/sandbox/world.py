@@ -20,10 +20,12 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
         name: str = "acct_sandbox",
+        ahead: int = 0,
     ) -> None:
+        """`ahead` is how many seconds its time is ahead of the clock to begin with; below 0, it begins in the past."""
         self.name = name
         self._clock = clock
-        self._ahead = 0
+        self._ahead = ahead
         self.account = Account(lambda event: self.deliveries.send(event), seed)  # noqa: PLW0108  not there yet
         self.deliveries = Deliveries(self.account.held["event"], self.account.ids)
         self.refuse = 0

@@ -58,8 +58,11 @@ class World:
 
     async def advance(self, seconds: int) -> None:
         """Put its clock forward, over HTTP."""
-        form = {"advance": seconds}
-        await self.do(lambda: self.stripe.raw_request("post", "/_sandbox/clock", **form))
+        await self.switch("clock", advance=seconds)
+
+    async def switch(self, name: str, **form: Any) -> None:  # noqa: ANN401  likewise
+        """Have it do what Stripe cannot be asked for."""
+        await self.do(lambda: self.stripe.raw_request("post", f"/_sandbox/{name}", **form))
 
 
 def client(url: str, key: str = KEY) -> stripe.StripeClient:
@@ -358,10 +361,61 @@ async def test_a_secret_key_of_test_mode_is_needed(world: World) -> None:
 @pytest.mark.asyncio
 async def test_the_rate_can_be_limited(world: World) -> None:
     """As often as asked for, so that a client's patience can be tried."""
-    await world.do(lambda: world.stripe.raw_request("post", "/_sandbox/refuse", times=1))
+    await world.switch("refuse", times=1)
     with pytest.raises(stripe.RateLimitError):
         await world.do(world.stripe.v1.customers.list)
     assert (await world.do(world.stripe.v1.customers.list)).data == []
+
+
+@pytest.mark.asyncio
+async def test_a_payment_can_fail(world: World) -> None:
+    """Be tried again, be given up, and be made after all, as Stripe does by itself."""
+    made = await world.subscribed()
+    for what, status in (("past_due", "past_due"), ("unpaid", "unpaid"), ("activate", "active")):
+        await world.switch(f"subscriptions/{made.id}/{what}")
+        found = await world.do(world.stripe.v1.subscriptions.retrieve, made.id)
+        assert found.status == status
+
+    told = [*world.sandbox.account.held["event"].values()][1:]
+    assert [one["type"] for one in told] == ["customer.subscription.updated"] * 3
+    assert {one["request"]["id"] for one in told} == {None}
+
+
+@pytest.mark.asyncio
+async def test_an_event_can_fail_to_be_made(world: World) -> None:
+    """What happened is so, and no list and no delivery tells of it; what happens next is told again."""
+    await world.switch("silence", times=1)
+    made = await world.subscribed()
+    v1 = world.stripe.v1
+    assert (await world.do(v1.subscriptions.retrieve, made.id)).status == "active"
+    assert (await world.do(v1.events.list)).data == []
+    await world.do(v1.subscriptions.update, made.id, {"metadata": {"a": "1"}})
+    (only,) = (await world.do(v1.events.list)).data
+    assert only.type == "customer.subscription.updated"
+
+
+@pytest.mark.asyncio
+async def test_its_time_can_begin_in_the_past(world: World) -> None:
+    """And be put forward from there; what is due is counted until it was tried, and tried as often as asked for."""
+    past = Sandbox(world.clock, ahead=-3_600)
+    async with running(past) as url:
+        there = World(past, url, world.clock)
+        await there.switch("retries", waits=[60])
+        nobody = {"url": "http://127.0.0.1:9/", "enabled_events": ["*"]}
+        await there.do(there.stripe.v1.webhook_endpoints.create, nobody)
+        anchor = START - 1_800
+        made = await there.subscribed(billing_cycle_anchor=anchor)
+        assert made.created == START - 3_600
+        assert made["items"].data[0].current_period_end == anchor
+        for _ in range(3):
+            await there.advance(600)
+            await eventually(lambda: past.deliveries.count_due(past.now()) == 0)
+        kept = await there.do(there.stripe.v1.subscriptions.retrieve, made.id)
+        assert kept["items"].data[0].current_period_start == anchor
+        events = (await there.do(there.stripe.v1.events.list, {"delivery_success": False})).data
+
+    assert [one.type.rpartition(".")[2] for one in events] == ["updated", "created"]
+    assert past.deliveries.count_due(past.now() + 10**6) == 1, "the renewal has one try to come"
 
 
 @pytest.mark.parametrize("form", ["a[=1", "[]]=1", "a[b][c][d][e][f][g]=1", "a=1&a[b]=2"])
