@@ -6,6 +6,7 @@ together to what holds now, whatever each by itself would do.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple, Self
 
@@ -20,6 +21,7 @@ from entitlements.decode import Decoded, NotUnderstood, OtherEvent, decode
 from entitlements.ingest import TOO_OLD, WRONG_MODE, Receipt, event_id, receipt_of
 from entitlements.model import Outcome, Subject, SubscriptionEvent
 from entitlements.overlay import MOST, Foretold, Overlay
+from entitlements.patience import patiently
 from entitlements.policy import Policy
 from entitlements.redecide import Difference, Whole, latest, redecided, superseding
 from entitlements.store import marks
@@ -168,7 +170,8 @@ class Rehearsal:
         while some := list(islice(customers, TOGETHER)):
             afters = [after for _, after in some]
             if happened:
-                afters = await self._store.wholes([after.subject for after in afters])
+                subjects = [after.subject for after in afters]
+                afters = await patiently(partial(self._store.wholes, subjects))
             await asyncio.sleep(0)  # whoever else works in this process has a turn
             for (before, _), after in zip(some, afters, strict=True):
                 found = consequences(before, after, self._policy, latest(after, self._now))

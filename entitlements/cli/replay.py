@@ -118,10 +118,10 @@ async def _replay(settings: "Settings", store: "Store", options: Options, told: 
     run = new(wanted, deed, dry_run=dry_run, resumes=resumes)
     async with _source(settings, store, wanted) as source:
         made = Replay(ingest, source, run, time.time, told)
-        await made.begin()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, made.stop)
         try:
+            await made.begin()
             with progress("replaying") as told.bar:
                 return await made.go()
         finally:
@@ -134,6 +134,10 @@ async def _resumed(store: "Store", options: Options) -> "Run | None":
     if options.resume is None:
         return None
     found = await replays.one(store, options.resume, time.time())
+    if found.asked.source == "file" and not found.upto:
+        raise BadRequest(
+            f"{found.id} read a pipe. Give the same input with --apply: what is held already is passed over."
+        )
     if found.status == "running":
         raise BadRequest(f"{found.id} still runs. Cancel it first, or let it end.")
     return found
@@ -151,7 +155,7 @@ async def _source(
         yield FromFile(sys.stdin.buffer, wanted)
     else:
         with _opened(str(wanted.path)) as file:
-            size = file.seek(0, 2)
+            size = file.seek(0, 2) if file.seekable() else None  # a pipe may have a name as well
             yield FromFile(file, wanted, size=size)
 
 

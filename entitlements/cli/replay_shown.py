@@ -95,7 +95,7 @@ def _said(run: "Run") -> str:
 
 
 def _again(run: "Run") -> str:
-    if run.asked.path == "-":
+    if run.asked.source == "file" and not run.upto:  # a pipe
         return "the same input and --apply: what is held already is passed over"
     return f"`entitlements replay --resume {run.id} --apply --reason …`"
 

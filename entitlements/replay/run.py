@@ -9,6 +9,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
+from functools import partial
 from typing import Protocol
 
 from entitlements.errors import EntitlementsError, StoreError
@@ -44,9 +45,14 @@ def new(asked: Asked, deed: Deed, *, dry_run: bool, resumes: Run | None = None) 
         started_at=deed.at,
         seen_at=deed.at,
         upto=resumes.upto if resumes else "",
-        after=resumes.cursor if resumes and not resumes.dry_run else "",
+        after=_left(resumes) if resumes else "",
         resumes=resumes.id if resumes else None,
     )
+
+
+def _left(run: Run) -> str:
+    """Return where what is left of a run begins: only what it had applied is done."""
+    return run.after if run.phase == "previewing" else run.cursor
 
 
 class Told(Protocol):
@@ -196,7 +202,7 @@ class Replay:
     async def _sum(self, customers: AsyncIterator[Consequence]) -> None:
         """Sum up who gains and who loses, in the place of what was summed up before."""
         run, tally, ambiguous, kept = self.run, Tally.of(*KINDS), 0, 0
-        await replays.forget_differences(self._store, run.id)
+        await patiently(lambda: replays.forget_differences(self._store, run.id))
         async for found in customers:
             ambiguous += len(found.ambiguous)
             if found.differences:
@@ -204,7 +210,8 @@ class Replay:
             if found.differences or found.ambiguous:
                 self._told.consequence(run, found)
             if (room := replays.LISTED - kept) > 0:
-                await replays.list_differences(self._store, run.id, found.differences[:room])
+                some = found.differences[:room]
+                await patiently(partial(replays.list_differences, self._store, run.id, some))
                 kept += len(found.differences)
         run.customers, run.ambiguous = tally.customers, ambiguous
         run.concerned, run.answers, run.features = tally.concerned, tally.answers, tally.features

@@ -1,13 +1,16 @@
 """`entitlements replay` as its users run it: a process, a store, and a file."""
 
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.bodies import encoded, event, pausing, subscription, update
-from tests.support.command import refusal, run
+from tests.support.command import environment, refusal, run, running
+from tests.support.servers import until
 
 PLAIN = subscription()
 PAUSED = PLAIN | pausing("void")
@@ -99,3 +102,22 @@ def test_what_stays_to_be_looked_at_is_exit_code_1(store_url: str, tmp_path: Pat
 def test_what_cannot_be_done_is_said(store_url: str, arguments: list[str], why: str) -> None:
     """In one sentence, with exit code 2."""
     assert why in refusal(command(*arguments, url=store_url))
+
+
+def test_ctrl_c_stops_after_the_batch_and_says_how_to_go_on(store_url: str, tmp_path: Path) -> None:
+    """A pipe under a name is read like standard input; in a terminal its writer ends as well."""
+    pipe = tmp_path / "events"
+    os.mkfifo(pipe)
+    arguments = ("replay", str(pipe), "--apply", "--reason", "down")
+    env = environment(ENTITLEMENTS_REDIS_URL=store_url)
+    with running(*arguments, home=tmp_path, env=env) as found:
+        with pipe.open("w") as writer:
+            writer.writelines(json.dumps(one) + "\n" for one in LIFE)
+            until(lambda: "running" in command("--list", url=store_url).stdout, 20)
+            os.kill(found.process.pid, signal.SIGINT)
+        assert found.process.wait(20) == 1
+        assert "It was stopped" in found.err
+        assert "Go on with" in found.err
+    (stopped,) = map(json.loads, command("--list", "--json", url=store_url).stdout.splitlines())
+    assert stopped["status"] == "stopped"
+    assert "read a pipe" in refusal(command("--resume", stopped["id"], url=store_url))

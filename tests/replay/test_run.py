@@ -190,6 +190,24 @@ async def test_one_that_was_stopped_goes_on_where_it_was(store_url: str) -> None
 
 
 @pytest.mark.asyncio
+async def test_one_that_was_stopped_before_it_wrote_begins_anew(store_url: str) -> None:
+    """What was only foreseen is not done yet."""
+    bodies = people(600)
+    async with opened(store_url) as store:
+
+        def stop() -> None:
+            first.stop()
+
+        run = new(FILE, DEED, dry_run=False)
+        first = replay(store, lines(bodies), run, Stopping("previewing", 1, stop))
+        stopped = await whole(first)
+        assert (stopped.status, stopped.phase, stopped.cursor) == ("stopped", "previewing", "500")
+
+        again = new(FILE, DEED, dry_run=False, resumes=stopped)
+        assert (await whole(replay(store, lines(bodies), again))).outcomes == {"applied": 600}
+
+
+@pytest.mark.asyncio
 async def test_anybody_can_cancel_it(store_url: str) -> None:
     """Whoever runs it hears of it, and stops."""
     async with opened(store_url) as store:
