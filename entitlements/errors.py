@@ -52,6 +52,10 @@ class BodyTooLarge(BadRequest):
     """A request body over the limit."""
 
 
+class HeadTooLarge(BadRequest):
+    """An address and headers over the limit. The server answers that by itself (http/refusal.py)."""
+
+
 class Unauthenticated(EntitlementsError):
     """No bearer token, or one that is not known."""
 

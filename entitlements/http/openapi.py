@@ -17,7 +17,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from entitlements.errors import BadRequest, BodyTooLarge, Forbidden, Unauthenticated
+from entitlements.errors import (
+    BadRequest,
+    BodyTooLarge,
+    Forbidden,
+    HeadTooLarge,
+    Unauthenticated,
+)
 from entitlements.http.endpoint import REFERENCE, Content, Described, Endpoint, routed
 from entitlements.http.parameters import Parameter
 from entitlements.http.problems import MEDIA_TYPE, Kind, Problem, kind_named
@@ -171,6 +177,8 @@ def _errors(endpoint: Endpoint) -> Iterator[type[Exception]]:
     yield from endpoint.refusals
     if endpoint.parameters or _IN_PATH.search(endpoint.path) or endpoint.body is not None:
         yield BadRequest
+    if endpoint.parameters:
+        yield HeadTooLarge
     if endpoint.body is not None:
         yield BodyTooLarge
     if endpoint.scope:

@@ -53,6 +53,7 @@ _RETRY = {"Retry-After": RETRY_AFTER}
 KINDS: Mapping[type[Exception], Kind] = {
     errors.SignatureInvalid: Kind("signature-invalid", "The webhook's signature is not valid", 400),
     errors.BodyTooLarge: Kind("body-too-large", "The request body is too large", 413),
+    errors.HeadTooLarge: Kind("headers-too-large", "The request's headers are too large", 431),
     errors.BadRequest: Kind("bad-request", "The request cannot be read", 400),
     errors.PolicyError: Kind("policy-invalid", "The policy cannot be used", 400),
     errors.Unauthenticated: Kind(
@@ -106,7 +107,7 @@ def kind_named(error: type[Exception]) -> Kind:
 def problem_of(error: Exception, request_id: str | None = None) -> Problem:
     """Return the document for one of our own errors."""
     kind = kind_of(error)
-    return Problem(_uri(kind.name), kind.title, kind.status, str(error), request_id)
+    return Problem(uri(kind.name), kind.title, kind.status, str(error), request_id)
 
 
 async def on_error(request: Request, error: Exception) -> Response:
@@ -130,7 +131,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     name, title, detail = _BY_STATUS.get(
         error.status_code, ("http-error", error.detail, error.detail)
     )
-    problem = Problem(_uri(name), title, error.status_code, detail, request_id(request.scope))
+    problem = Problem(uri(name), title, error.status_code, detail, request_id(request.scope))
     return respond(problem, error.headers or {}, _more(request, error, problem))
 
 
@@ -139,7 +140,7 @@ async def on_crash(request: Request, error: Exception) -> Response:
     name = request_id(request.scope) or ""  # said here: a crash is answered outside of RequestID
     log.error("request_crashed", request_id=name, path=request.url.path, exc_info=error)
     detail = "This is a fault of the service. Its log has the cause under this request_id."
-    problem = Problem(_uri("internal"), "Something went wrong here", 500, detail, name)
+    problem = Problem(uri("internal"), "Something went wrong here", 500, detail, name)
     return respond(problem, {HEADER: name}, _more(request, error, problem))
 
 
@@ -170,5 +171,6 @@ def _more(request: Request, error: Exception, problem: Problem) -> Mapping[str, 
     return members(request, error, problem) if members else None
 
 
-def _uri(name: str) -> str:
+def uri(name: str) -> str:
+    """Return the `type` of a problem document."""
     return f"urn:problem-type:entitlements:{name}"

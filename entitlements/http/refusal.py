@@ -5,22 +5,24 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from entitlements.http.problems import MEDIA_TYPE, RETRY_AFTER, Problem
+from entitlements.errors import BadRequest, HeadTooLarge
+from entitlements.http.problems import KINDS, MEDIA_TYPE, RETRY_AFTER, Kind, Problem, uri
 
 _Headers = Iterable[tuple[bytes, bytes]]
 
-_KINDS: Mapping[int, tuple[str, str, _Headers]] = {
-    400: ("bad-request", "The request cannot be read", ()),
-    408: ("request-timeout", "The request came too slowly", ()),
-    431: ("headers-too-large", "The request's headers are too large", ()),
-    503: ("stopping", "The server is stopping", [(b"retry-after", RETRY_AFTER.encode())]),
+_KINDS: Mapping[int, Kind] = {
+    400: KINDS[BadRequest],
+    408: Kind("request-timeout", "The request came too slowly", 408),
+    431: KINDS[HeadTooLarge],
+    503: Kind("stopping", "The server is stopping", 503, {"Retry-After": RETRY_AFTER}),
 }
 
 
 def refusal(status: int, detail: str, headers: _Headers) -> bytes:
     """Return a problem document (RFC 9457) as an answer after which the connection closes."""
-    name, title, more = _KINDS[status]
-    problem = Problem(f"urn:problem-type:entitlements:{name}", title, status, detail)
+    kind = _KINDS[status]
+    problem = Problem(uri(kind.name), kind.title, status, detail)
+    more = [(name.lower().encode(), value.encode()) for name, value in kind.headers.items()]
     body = msgspec.json.encode(problem)
     lines = [
         *(b"%s: %s\r\n" % header for header in (*headers, *more)),

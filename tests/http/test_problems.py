@@ -20,6 +20,7 @@ STATUSES = {
     errors.SignatureInvalid: 400,
     errors.BadRequest: 400,
     errors.BodyTooLarge: 413,
+    errors.HeadTooLarge: 431,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.VersionNotReached: 412,
