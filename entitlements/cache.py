@@ -68,6 +68,11 @@ class Cache:
         self._hears = alive
         self.true.clear()
 
+    @property
+    def hearing(self) -> bool:
+        """Tell whether every write is heard of."""
+        return self._hears
+
     def written(self, subject: Subject, version: int) -> None:
         """Take note that a customer's record was written. In a store that was emptied versions begin again."""
         name = str(subject)

@@ -61,10 +61,11 @@ class Present:
         return found
 
     async def read(self, customers: Iterable[str]) -> None:
-        """Bring into memory the records that are not there. Raises StoreUnavailable."""
+        """Bring into memory the records that are not there, if they may be kept there. Raises StoreUnavailable."""
+        cache = self._answers.cache
         missing = [c for c in customers if is_id(c) and "/" not in c and c not in self._held]
-        if missing:
-            await self._answers.cache.customers([Subject(customer) for customer in missing])
+        if missing and cache.hearing:
+            await cache.customers([Subject(customer) for customer in missing])
 
     def _kept(
         self, customer: str, name: str, now: int, make: Callable[[CustomerRecord], Encoded]

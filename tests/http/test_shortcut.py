@@ -17,7 +17,7 @@ from entitlements.store.embedded import EmbeddedStore
 from tests.support.bodies import event, subscription, update
 from tests.support.customers import settle
 from tests.support.histories import MONTH, START
-from tests.support.servers import eventually, frozen
+from tests.support.servers import client, eventually, frozen
 from tests.support.service import READ, Service, bearer, counted, serving
 
 PLAIN = subscription()
@@ -192,6 +192,20 @@ async def test_a_store_that_is_out_of_reach_is_told_once(own_store: EmbeddedStor
         assert refused.status_code == 503
         assert refused.headers["content-type"] == "application/problem+json"
         assert refused.json()["request_id"] == refused.headers["x-request-id"]
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_kept_is_read_once(own_store: EmbeddedStore) -> None:
+    """While writes are not heard of, the framework reads each time, and nobody before it."""
+    async with serving(own_store.url) as service:
+        await service.deliver(event(PLAIN))
+        await hearing(service)
+        service.state["answers"].cache.hears(alive=False)
+        with client(own_store.url) as redis:
+            redis.config_resetstat()
+            assert [(await service.ask(ONE)).json()["granted"] for _ in range(40)] == [True] * 40
+            reads = redis.info("commandstats")["cmdstat_get"]["calls"]
+    assert 40 <= reads < 60  # which policy is in force is looked at each second
 
 
 @pytest.mark.asyncio
