@@ -93,14 +93,15 @@ class Cache:
         """
         found = {} if newest else self._trusted(subjects)
         if missing := [subject for subject in dict.fromkeys(subjects) if subject not in found]:
-            found |= await self._read(missing)
+            found |= await self.read(missing)
         return found
 
     def _trusted(self, subjects: Sequence[Subject]) -> dict[Subject, CustomerRecord]:
         pairs = ((subject, self.true.get(str(subject))) for subject in subjects)
         return {subject: held.record for subject, held in pairs if held}
 
-    async def _read(self, subjects: list[Subject]) -> dict[Subject, CustomerRecord]:
+    async def read(self, subjects: list[Subject]) -> dict[Subject, CustomerRecord]:
+        """Return records as `customers` does, from the store itself."""
         epoch, began = self._epoch, self._clock()
         if began < self._let_be_until and (seen := self._seen(subjects)):
             return seen

@@ -127,6 +127,8 @@ def _answer(record: CustomerRecord, feature: str, at: int) -> _Answer:
         quantity = sum(v.segment.quantity for v in voices) or word.quantity
         return _Answer(word.granted, word.reason, word.rule, None, quantity)
     granting = [v for v in voices if v.segment.granted]
+    if len(granting) == 1:  # by far the most
+        return _spoken(granting[0], granting[0].segment.quantity)
     if granting:
         best = max(granting, key=lambda v: (v.holds_until, v.segment.start, v.subscription))
         return _spoken(best, sum(v.segment.quantity for v in granting))

@@ -3,13 +3,23 @@
 Source: https://docs.stripe.com/api/events/object and https://docs.stripe.com/api/subscriptions/object.
 """
 
+import re
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 _SIGNS = r"^[^\x00-\x20\x7f\ud800-\udfff]+\Z"  # what can stand in keys, logs and answers; \Z: `$` lets "\n" through
-Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=_SIGNS)]
+_LONGEST = 255
+Id = Annotated[str, Meta(min_length=1, max_length=_LONGEST, pattern=_SIGNS)]
 Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]  # up to the year 9999
+
+
+_signs = re.compile(_SIGNS)
+
+
+def is_id(value: str) -> bool:
+    """Tell whether text is an `Id`: what msgspec would, several times as fast."""
+    return len(value) <= _LONGEST and _signs.match(value) is not None
 
 
 class Request(Struct):

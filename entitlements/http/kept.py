@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from entitlements.answers import Answers
 from entitlements.http.encoded import JSON, MAX_AGE, Encoded, features_of, one
-from entitlements.http.parameters import is_id
 from entitlements.model import CustomerRecord, Subject
 from entitlements.resolve import latest_known
+from entitlements.wire import is_id
 
 ROOM = 32
 """Answers kept of one customer, at most."""
@@ -18,6 +18,8 @@ LIST = ""
 """In whose name the array of all is kept: no feature has an empty one."""
 
 FOREVER = 2**63
+
+_TYPE = (b"content-type", JSON.encode())
 
 
 Question = tuple[str, str]
@@ -65,7 +67,7 @@ class Present:
         cache = self._answers.cache
         missing = [c for c in customers if is_id(c) and "/" not in c and c not in self._held]
         if missing and cache.hearing:
-            await cache.customers([Subject(customer) for customer in missing])
+            await cache.read([Subject(customer) for customer in missing])
 
     def _kept(
         self, customer: str, name: str, now: int, make: Callable[[CustomerRecord], Encoded]
@@ -99,7 +101,7 @@ class Present:
 
 def _headers(answer: Encoded) -> tuple[tuple[bytes, bytes], ...]:
     return (
-        (b"content-type", JSON.encode()),
+        _TYPE,
         (b"etag", answer.etag.encode()),
         (b"cache-control", b"private, max-age=%d" % answer.max_age()),
     )

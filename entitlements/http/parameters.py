@@ -124,15 +124,6 @@ def id_of(value: str, name: str) -> str:
         ) from error
 
 
-def is_id(value: str) -> bool:
-    """Tell whether a value is an id."""
-    try:
-        msgspec.convert(value, Id)
-    except msgspec.ValidationError:
-        return False
-    return True
-
-
 def _no_number(name: str, value: str) -> BadRequest:
     return BadRequest(
         f"{name}={value!r} is not a number. It takes whole Unix seconds or a version."
