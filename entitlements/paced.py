@@ -5,7 +5,7 @@ Source: https://docs.stripe.com/rate-limits: excess is answered with 429, and wa
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from entitlements.errors import StripeUnavailable
@@ -32,14 +32,16 @@ class Paced:
         reads: Reads,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        waits: Sequence[int] = WAITS,
     ) -> None:
         self._reads = reads
         self._clock = clock
         self._sleep = sleep
+        self._waits = waits
 
     async def __call__(self, call: Callable[[], Awaitable[Found]]) -> Found:
         """Make a call, once it is permitted. Raises what it raises: StripeUnavailable after the last try alone."""
-        for wait in WAITS:
+        for wait in self._waits:
             await self._permit()
             try:
                 return await call()

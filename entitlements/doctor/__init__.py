@@ -15,7 +15,7 @@ from entitlements.doctor import account, deliveries, house
 from entitlements.doctor.deliveries import Beside
 from entitlements.doctor.finding import Finding, fail, warn
 from entitlements.doctor.storage import storage
-from entitlements.errors import EntitlementsError, StoreError, StripeKeyMissing
+from entitlements.errors import EntitlementsError, StoreError, StripeKeyMissing, StripeUnavailable
 from entitlements.paced import Paced
 from entitlements.policy import Policy
 from entitlements.policy_load import load
@@ -29,6 +29,9 @@ from entitlements.stripe_api import StripeApi, required
 
 SAMPLE = 20
 """Subscriptions of either side that are compared."""
+
+PATIENCE = (1, 2)
+"""Seconds before Stripe is asked again. Whoever asks what is wrong does not wait long for the answer."""
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -70,7 +73,7 @@ class Examination:
         self._wish = wish
 
     async def findings(self) -> AsyncIterator[Finding]:
-        """Yield what each check finds."""
+        """Yield what each check finds. Those that ask Stripe come last, and end where it does not answer."""
         checks: dict[str, Callable[[], Awaitable[Sequence[Finding]]]] = {
             "store": self._storage,
             "store.import": lambda: house.whole(self._store),
@@ -92,6 +95,9 @@ class Examination:
                 found = await check()
             except StripeKeyMissing:
                 found = [warn(name, "not looked at", "it needs ENTITLEMENTS_STRIPE_API_KEY")]
+            except StripeUnavailable as error:
+                yield _failed(name, error)
+                return
             except EntitlementsError as error:
                 found = [_failed(name, error)]
             for finding in found:
@@ -138,7 +144,7 @@ class Examination:
         return Beside(self._stripe(), self._store, livemode, wish.clock, wish.sleep)
 
     def _stripe(self) -> StripeApi:
-        pace = Paced(Reads(self._store))
+        pace = Paced(Reads(self._store), waits=PATIENCE)
         return required(self._settings.stripe_api_key, self._settings.stripe_api_base, pace)
 
     async def _policy(self) -> Policy:

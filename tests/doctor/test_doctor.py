@@ -22,6 +22,7 @@ from entitlements.store.embedded import EmbeddedStore
 from entitlements.store.reads import Reads
 from entitlements.store.secrets import fingerprint
 from tests.support.bodies import SECRET, event, pausing, subscription
+from tests.support.clusters import free_ports
 from tests.support.histories import START
 from tests.support.servers import client
 from tests.support.service import Service, serving, settings
@@ -112,6 +113,16 @@ async def test_without_a_key_it_says_what_it_needs(world: World) -> None:
     assert len(beyond) == 5
     assert all("ENTITLEMENTS_STRIPE_API_KEY" in str(one) for one in beyond)
     assert not [one for one in await world.all(local=True) if one.check.startswith("stripe.")]
+
+
+@pytest.mark.asyncio
+async def test_a_stripe_out_of_reach_is_one_finding(world: World) -> None:
+    """The last one: who asks while Stripe is down does not wait for each call of it to fail."""
+    (port,) = free_ports(1)
+    *others, last = await world.all(stripe_api_base=f"http://127.0.0.1:{port}")
+    assert (last.check, last.level) == ("stripe.key", "FAIL")
+    assert "not looked at, since Stripe cannot be reached" in last.detail
+    assert others == await world.all(local=True)
 
 
 @pytest.mark.asyncio
