@@ -54,7 +54,7 @@ async def examine(settings: Settings, store_url: str, wish: Wish) -> AsyncIterat
     try:
         store = await Store.looked_at(store_url, name="entitlements-doctor", durability=durability)
     except StoreError as error:
-        yield _failed("store.reachable", error)
+        yield _failed("store.reachable", error, "bring it back (run book: store-lost)")
         return
     try:
         examination = Examination(settings, store, wish)
@@ -96,7 +96,7 @@ class Examination:
             except StripeKeyMissing:
                 found = [warn(name, "not looked at", "it needs ENTITLEMENTS_STRIPE_API_KEY")]
             except StripeUnavailable as error:
-                yield _failed(name, error)
+                yield _failed(name, error, "answers go on without it (run book: stripe-outage)")
                 return
             except EntitlementsError as error:
                 found = [_failed(name, error)]
@@ -155,7 +155,7 @@ class Examination:
             return load(self._settings.policy_file)
 
 
-def _failed(check: str, error: EntitlementsError) -> Finding:
-    return fail(
-        check, f"not looked at, since {str(error).rstrip('.')}", "mend that, and look again"
-    )
+def _failed(
+    check: str, error: EntitlementsError, remedy: str = "mend that, and look again"
+) -> Finding:
+    return fail(check, f"not looked at, since {str(error).rstrip('.')}", remedy)

@@ -94,7 +94,8 @@ def _wrong(endpoint: WebhookEndpoint, policy: Policy) -> Iterator[Finding]:
         yield fail(
             check,
             f"{where} is {endpoint.status}",
-            "enable it in Stripe's Dashboard, then `entitlements replay --source stripe --undelivered`",
+            "enable it in Stripe's Dashboard, then `entitlements replay --source stripe --undelivered` "
+            "(run book: webhooks-failing)",
         )
     if ALL not in types and (missing := sorted(TYPES - types)):
         yield fail(check, f"{where} is not sent {', '.join(missing)}", "add them to its events")

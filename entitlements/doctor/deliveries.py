@@ -48,7 +48,8 @@ def secrets(configured: Sequence[str], seen: Mapping[str, int], now: float) -> l
             warn(
                 "webhook.secrets",
                 f"no delivery was verified yet with {', '.join(names) or 'any secret'}",
-                "let Stripe send an event, and compare ENTITLEMENTS_WEBHOOK_SECRETS with its endpoint's secret",
+                "let Stripe send an event, and compare ENTITLEMENTS_WEBHOOK_SECRETS with its endpoint's secret "
+                "(run book: secret-rotation)",
             )
         ]
     if now - last > SILENT:
@@ -56,7 +57,7 @@ def secrets(configured: Sequence[str], seen: Mapping[str, int], now: float) -> l
             warn(
                 "webhook.secrets",
                 f"the last delivery was verified {(now - last) / DAY:.1f} days ago",
-                "look at the endpoint's deliveries in Stripe's Dashboard",
+                "look at the endpoint's deliveries in Stripe's Dashboard (run book: webhooks-failing)",
             )
         ]
     unused = [name for name in names if now - seen.get(name, 0) > UNUSED]
@@ -107,7 +108,8 @@ async def undelivered(beside: Beside) -> Finding:
         return fail(
             check,
             f"{len(lost)} events of the last day were not delivered and are not held, {lost[-1]} the first of them",
-            "`entitlements replay --source stripe --undelivered` shows what they would change",
+            "`entitlements replay --source stripe --undelivered` shows what they would change "
+            "(run book: webhooks-failing)",
         )
     others = f"{len(reads)} were not delivered to some endpoint, and are held or on their way"
     return ok(check, others if reads else "all events of the last day were delivered")

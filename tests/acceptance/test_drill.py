@@ -6,16 +6,12 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from entitlements.cli.dev import KEY
-from entitlements.cli.token import digest
-from entitlements.decode import TYPES
 from entitlements.instants import rfc3339
 from entitlements.sandbox.peer import Peer, Question, connect
 from entitlements.sandbox.shapes import Body
@@ -25,9 +21,8 @@ from tests.bench.soak.judge import Probe, mistakes
 from tests.simulation.life import PRODUCT
 from tests.simulation.truth import granted, instants
 from tests.support.busy import HOUR, MINUTE, Company, company, of_kind
-from tests.support.clusters import free_ports
-from tests.support.command import environment, run, running, serving
-from tests.support.service import READ
+from tests.support.command import run
+from tests.support.deployed import Deployed
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
@@ -44,38 +39,12 @@ WHY = ("--reason", "the service was down for an hour", "--actor", "ann")
 
 
 class Drill:
-    """The service of a company: its settings, its processes, what people run beside it."""
+    """The service of a company, and what people run beside it."""
 
-    def __init__(self, firm: Company, api: str, store: str, home: Path) -> None:
+    def __init__(self, firm: Company, service: Deployed) -> None:
         self.firm = firm
-        self._home = home
-        (port,) = free_ports(1)
-        form = {f"enabled_events[{n}]": kind for n, kind in enumerate(sorted(TYPES))}
-        url = f"http://127.0.0.1:{port}/webhooks/stripe"
-        endpoint = firm.ask("POST", "/v1/webhook_endpoints", url=url, **form)
-        self._settings = {
-            "PORT": str(port),
-            "ENTITLEMENTS_REDIS_URL": store,
-            "ENTITLEMENTS_WEBHOOK_SECRETS": endpoint["secret"],
-            "ENTITLEMENTS_TOKENS": f"shop:read:{digest(READ).hex()}",
-            "ENTITLEMENTS_STRIPE_API_KEY": KEY,
-            "ENTITLEMENTS_STRIPE_API_BASE": api,
-        }
-
-    @contextmanager
-    def up(self) -> Iterator[Peer]:
-        """Run the service and its worker for as long as the block runs; both end well."""
-        env = environment(**self._settings)
-        homes = [self._home / name for name in ("web", "worker")]
-        for home in homes:
-            home.mkdir(exist_ok=True)
-        with (
-            running("serve", home=homes[0], env=env) as web,
-            running("worker", home=homes[1], env=env) as worker,
-        ):
-            worker.until('"working"')
-            yield serving(web, READ)
-            assert (web.stop(), worker.stop()) == (0, 0)
+        self._settings = service.settings
+        self.up = service.up
 
     def command(self, *words: str, code: int) -> CompletedProcess[str]:
         """Run a command, which ends with a code."""
@@ -121,7 +90,7 @@ def drill(own_store: EmbeddedStore, tmp_path: Path) -> Iterator[Drill]:
     """Give one at whose Stripe it is three hours ago."""
     with company(Sandbox(ahead=-3 * HOUR, seed=1), EACH) as (firm, api):
         firm.ask("POST", "/_sandbox/retries", **{"waits[]": RETRIES})
-        yield Drill(firm, api, own_store.url, tmp_path)
+        yield Drill(firm, Deployed(firm, api, own_store.url, tmp_path))
 
 
 def rows(done: CompletedProcess[str]) -> list[Mapping[str, str]]:

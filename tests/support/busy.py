@@ -127,12 +127,11 @@ class Company:
         self.ask("POST", "/v1/products", id=PRODUCT)
         self._price = self.ask("POST", "/v1/prices", product=PRODUCT)["id"]
         for customer in self.customers:
-            self.ask("POST", "/v1/customers", id=customer)
             life = LIVES[of_kind(customer)]
             if life.before:
                 middle = hour + HOUR // 2 - MINUTE // 2
                 anchor = {"billing_cycle_anchor": middle} if life.renews else {}
-                self._subscribe(customer, **anchor)
+                self.subscribe(customer, **anchor)
         self.advance(self.now())
 
     def lives(self, hour: int) -> None:
@@ -146,10 +145,11 @@ class Company:
         for minute in range(60):
             self.advance(hour + minute * MINUTE)
             for customer, step in agenda.get(minute, ()):
-                self._do(customer, step, str(hour + 10 * DAY))
+                self.do(customer, step, str(hour + 10 * DAY))
         self.advance(hour + HOUR)
 
-    def _do(self, customer: str, step: Step, later: str) -> None:
+    def do(self, customer: str, step: Step, later: str = "") -> None:
+        """Ask one thing of Stripe about a customer's subscription; a customer without one subscribes."""
         if step.silent:
             self.ask("POST", "/_sandbox/silence", times=1)
         if customer in self._subscriptions:
@@ -157,11 +157,13 @@ class Company:
             form = {name: value.format(later=later) for name, value in step.form.items()}
             body = self.ask(step.method, path, **form)
         else:
-            body = self._subscribe(customer)
+            body = self.subscribe(customer)
         if step.silent:
             self._untold[customer] = Moment(self.now(), "no event tells of it", body, ())
 
-    def _subscribe(self, customer: str, **more: int) -> Body:
+    def subscribe(self, customer: str, **more: int) -> Body:
+        """Let a customer subscribe to the product; return the subscription."""
+        self.ask("POST", "/v1/customers", id=customer)
         item = {"items[0][price]": self._price}
         body = self.ask("POST", "/v1/subscriptions", customer=customer, **item, **more)
         self._subscriptions[customer] = body["id"]
