@@ -11,7 +11,7 @@ from entitlements.absorb import Held, absorb, lists
 from entitlements.decode import decode
 from entitlements.model import CustomerRecord, Subject, SubscriptionEvent, SubscriptionRecord
 from entitlements.policy import BUILT_IN
-from entitlements.resolve import features, next_change
+from entitlements.resolve import features, latest_known, next_change
 from entitlements.sandbox.event import encoded
 from entitlements.sandbox.shapes import Body
 from entitlements.store import keys
@@ -142,7 +142,7 @@ def _wanted(subject: Subject, held: Expected, log: list[Line]) -> Places:
     decisions = held.record.decisions
     if not log or log[-1].subscription not in decisions:
         return {}  # which is wrong, and said already
-    at = max(log[-1].received, decisions[log[-1].subscription].as_of)
+    at = max(log[-1].received, latest_known(held.record))
     places = {("due", str(subject)): next_change(held.record, at)}
     for name, cold in held.colds.items():
         if cold.state and name in decisions:
