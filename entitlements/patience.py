@@ -1,7 +1,7 @@
 """A long run outlives a failover: what the store could not do is asked of it again, for a while."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from entitlements.errors import NotDurable, StoreBusy, StoreUnavailable
@@ -15,9 +15,9 @@ PASSES = (StoreUnavailable, NotDurable, StoreBusy)
 Found = TypeVar("Found")
 
 
-async def patiently(call: Callable[[], Awaitable[Found]]) -> Found:
+async def patiently(call: Callable[[], Awaitable[Found]], waits: Sequence[float] = WAITS) -> Found:
     """Make a call that may be made again. Raises what it raises the last time."""
-    for wait in WAITS:
+    for wait in waits:
         try:
             return await call()
         except PASSES:

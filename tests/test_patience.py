@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from entitlements import patience
 from entitlements.errors import BadRequest, StoreUnavailable
 from entitlements.ingest import Ingest
 from entitlements.patience import patiently
@@ -48,9 +47,8 @@ async def test_what_is_wrong_is_raised_at_once() -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_lasts_is_raised_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_lasts_is_raised_in_the_end() -> None:
     """After as many tries as there are waits, and one."""
-    monkeypatch.setattr(patience, "WAITS", (0.0, 0.0))
     calls = 0
 
     async def never() -> None:
@@ -59,7 +57,7 @@ async def test_what_lasts_is_raised_in_the_end(monkeypatch: pytest.MonkeyPatch) 
         raise StoreUnavailable("gone")
 
     with pytest.raises(StoreUnavailable):
-        await patiently(never)
+        await patiently(never, (0.0, 0.0))
     assert calls == 3
 
 

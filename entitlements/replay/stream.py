@@ -37,23 +37,23 @@ _list = msgspec.json.Decoder(list[Raw])
 _decoder = json.JSONDecoder()
 
 
-def pieces(file: BinaryIO) -> Iterator[Piece]:
-    """Yield every event of a stream, and a piece without a body for each value that is none."""
-    for line, text in _values(_lines(file)):
+def pieces(file: BinaryIO, most: int = MOST) -> Iterator[Piece]:
+    """Yield every event of a stream, and a piece without a body for each value that is none or over `most` bytes."""
+    for line, text in _values(_lines(file, most), most):
         yield from _of(line, text)
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes]]:
     """Yield numbered lines; of one that is too long, its beginning."""
     n = 0
-    while line := file.readline(MOST + 1):
+    while line := file.readline(most + 1):
         n += 1
         yield n, line
-        while len(line) > MOST and not line.endswith(b"\n"):
-            line = file.readline(MOST + 1)
+        while len(line) > most and not line.endswith(b"\n"):
+            line = file.readline(most + 1)
 
 
-def _values(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+def _values(lines: Iterable[tuple[int, bytes]], most: int) -> Iterator[tuple[int, bytes]]:
     """Yield what belongs together: a line, or several up to one at whose end every bracket is closed.
 
     A line that is a whole object by itself begins anew, except in an array: what is before it was cut off.
@@ -61,7 +61,7 @@ def _values(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     held, first, depth = bytearray(), 0, 0
     for n, line in lines:
         whole = not held.startswith(b"[") and _whole(line)
-        if held and (whole or len(held) + len(line) > MOST):
+        if held and (whole or len(held) + len(line) > most):
             yield first, bytes(held)
             held, depth = bytearray(), 0
         first = first if held else n

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entitlements.decode import NotUnderstood, decode
-from entitlements.replay import stream
-from entitlements.replay.stream import Piece, pieces
+from entitlements.replay.stream import MOST, Piece, pieces
 from entitlements.sandbox.shapes import Body
 from tests.support.bodies import event, subscription
 
@@ -21,9 +20,9 @@ def told(n: int, note: str = "") -> Body:
     return event(subscription(metadata={"note": note}), id=f"evt_{n}")
 
 
-def read(raw: bytes) -> list[Piece]:
+def read(raw: bytes, most: int = MOST) -> list[Piece]:
     """Return what comes out."""
-    return list(pieces(io.BytesIO(raw)))
+    return list(pieces(io.BytesIO(raw), most))
 
 
 def ids(found: list[Piece]) -> list[str]:
@@ -138,12 +137,11 @@ def test_an_event_that_only_a_lenient_parser_reads_is_kept() -> None:
     assert isinstance(decode(found.body), NotUnderstood)
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded() -> None:
     """A value that is too long is kept out, on one line or on many, and what comes after it is read."""
-    monkeypatch.setattr(stream, "MOST", 2_000)
     small = b'{"object":"event","id":"evt_9"}\n'
     long = json.dumps({"object": "event", "id": "evt_1", "data": "x" * 5_000}).encode() + b"\n"
     wide = b'{"object":"list","data":[\n' + small.strip() + b"," + (b"\n" * 3_000)
 
-    assert ids(read(long + small)) == ["evt_9"]
-    assert any(piece.body is None for piece in read(wide + b"\n" + small))
+    assert ids(read(long + small, 2_000)) == ["evt_9"]
+    assert any(piece.body is None for piece in read(wide + b"\n" + small, 2_000))
