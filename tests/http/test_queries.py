@@ -459,7 +459,7 @@ async def test_a_batch_that_cannot_be_read_is_a_400(service: Service, body: byte
     "odd",
     [
         b'{"customer":"\xff","feature":"pro"}',
-        b'{"customer":"cus_1","feature":"pro","at":' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"customer":"cus_1","feature":"pro","at":' + b"[" * 800 + b"]" * 800 + b"}",
         b'{"customer":"cus_1","feature":"pro","at":' + b"1" * 5_000 + b"}",
     ],
 )
