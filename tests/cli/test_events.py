@@ -12,21 +12,25 @@ import pytest
 from entitlements.events import LogEntry
 from entitlements.ingest import Ingest
 from entitlements.policy import BUILT_IN
+from entitlements.sandbox.shapes import Body
 from tests.support.bodies import encoded, event, subscription, update
 from tests.support.command import refusal, run
 from tests.support.customers import opened
 
-NOW = int(time.time())
 PLAIN = subscription()
-BODIES = (
-    event(PLAIN, created=NOW - 7_500),
-    update(PLAIN, PLAIN | {"status": "unpaid"}, created=NOW - 41),
-    event({"client_secret": "in_secret_1"}, "invoice.paid", id="evt_invoice", created=NOW),
-    event(PLAIN | {"items": None}, id="evt_odd", created=NOW),
-    event(
-        subscription(id="sub_3", customer="cus_3"), id="evt_3", account="acct_1", created=NOW - 1
-    ),
-)
+
+
+def bodies(now: int) -> list[Body]:
+    """Return what came, as of a moment: the ids of the log hold the store's own clock."""
+    secret = {"client_secret": "in_secret_1"}
+    of_account = subscription(id="sub_3", customer="cus_3")
+    return [
+        event(PLAIN, created=now - 7_500),
+        update(PLAIN, PLAIN | {"status": "unpaid"}, created=now - 41),
+        event(secret, "invoice.paid", id="evt_invoice", created=now),
+        event(PLAIN | {"items": None}, id="evt_odd", created=now),
+        event(of_account, id="evt_3", account="acct_1", created=now - 1),
+    ]
 
 
 @pytest.fixture
@@ -36,8 +40,9 @@ def url(store_url: str) -> str:
     async def filled() -> None:
         async with opened(store_url) as store:
             ingest = Ingest(store, BUILT_IN)
-            for body in BODIES:
-                await ingest.deliver(encoded(body), NOW)
+            now = int(time.time())
+            for body in bodies(now):
+                await ingest.deliver(encoded(body), now)
 
     asyncio.run(filled())
     return store_url
@@ -100,7 +105,7 @@ def test_show_prints_the_body_without_its_secrets(url: str) -> None:
     assert "Z, and was quarantined: " in odd.stderr
     said = json.loads(line.stdout)
     assert (said["entry"]["id"], said["entry"]["delay"]) == ("evt_2", 41)
-    assert said["body"] == BODIES[1]
+    assert said["body"] == bodies(said["entry"]["created"] + 41)[1]
 
 
 def test_what_cannot_be_is_refused(url: str) -> None:

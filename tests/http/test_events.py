@@ -12,14 +12,27 @@ from tests.support.bodies import event, subscription, update
 from tests.support.logged import fill
 from tests.support.service import OPERATE, READ, Clock, Service, bearer, serving
 
-NOW = int(time.time())  # the store's own clock is in the ids of the log
-PLAIN = subscription(current_period_end=NOW + 86_400)
-UNPAID = update(PLAIN, PLAIN | {"status": "unpaid"}, created=NOW - 80)
-OF_ACCOUNT = event(
-    subscription(id="sub_3", customer="cus_1"), id="evt_3", created=NOW - 1, account="acct_1"
-)
-INVOICE = event({"client_secret": "in_secret_1"}, "invoice.paid", id="evt_invoice", created=NOW)
-ODD = event(PLAIN | {"items": None}, id="evt_odd", created=NOW)
+PLAIN = subscription()
+
+
+class Events:
+    """What the tests deliver, made when a test begins: the ids of the log hold the store's own clock."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self.plain = event(PLAIN, created=now - 90)
+        self.unpaid = update(PLAIN, PLAIN | {"status": "unpaid"}, created=now - 80)
+        of_account = subscription(id="sub_3", customer="cus_1")
+        self.of_account = event(of_account, id="evt_3", created=now - 1, account="acct_1")
+        secret = {"client_secret": "in_secret_1"}
+        self.invoice = event(secret, "invoice.paid", id="evt_invoice", created=now)
+        self.odd = event(PLAIN | {"items": None}, id="evt_odd", created=now)
+
+
+@pytest.fixture
+def events() -> Events:
+    """Return events of about now."""
+    return Events(int(time.time()))
 
 
 async def ask(
@@ -43,10 +56,10 @@ async def deliver(service: Service, *events: Body) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_came_is_listed_with_what_became_of_it(store_url: str) -> None:
+async def test_what_came_is_listed_with_what_became_of_it(store_url: str, events: Events) -> None:
     """The newest first, and a duplicate only once; in Stripe's list shape."""
-    async with serving(store_url, clock=Clock(NOW)) as service:
-        await deliver(service, event(PLAIN, created=NOW - 90), UNPAID, UNPAID, OF_ACCOUNT)
+    async with serving(store_url, clock=Clock(events.now)) as service:
+        await deliver(service, events.plain, events.unpaid, events.unpaid, events.of_account)
         found = (await ask(service)).json()
 
     assert (found["object"], found["url"], found["has_more"], found["next"]) == (
@@ -65,8 +78,8 @@ async def test_what_came_is_listed_with_what_became_of_it(store_url: str) -> Non
         "customer": "cus_1",
         "account": None,
         "subscription": "sub_1",
-        "created": NOW - 80,
-        "received_at": NOW + 1,
+        "created": events.now - 80,
+        "received_at": events.now + 1,
         "delay": 81,
         "why": None,
     }
@@ -75,15 +88,17 @@ async def test_what_came_is_listed_with_what_became_of_it(store_url: str) -> Non
 
 
 @pytest.mark.asyncio
-async def test_each_filter_leaves_out_the_others(store_url: str) -> None:
+async def test_each_filter_leaves_out_the_others(store_url: str, events: Events) -> None:
     """By time of receipt, type, customer, subscription, outcome; of a connected account alone where it is named."""
-    async with serving(store_url, clock=Clock(NOW)) as service:
-        await deliver(service, event(PLAIN, created=NOW - 90), UNPAID, INVOICE, ODD, OF_ACCOUNT)
+    async with serving(store_url, clock=Clock(events.now)) as service:
+        await deliver(
+            service, events.plain, events.unpaid, events.invoice, events.odd, events.of_account
+        )
 
         assert await ids(service) == ["evt_3", "evt_odd", "evt_invoice", "evt_2", "evt_1"]
-        assert await ids(service, since=NOW + 2) == ["evt_3", "evt_odd", "evt_invoice"]
-        assert await ids(service, until=NOW + 2) == ["evt_2", "evt_1"]
-        assert await ids(service, since=NOW + 2, until=NOW + 3) == ["evt_invoice"]
+        assert await ids(service, since=events.now + 2) == ["evt_3", "evt_odd", "evt_invoice"]
+        assert await ids(service, until=events.now + 2) == ["evt_2", "evt_1"]
+        assert await ids(service, since=events.now + 2, until=events.now + 3) == ["evt_invoice"]
         assert await ids(service, type="invoice.*") == ["evt_invoice"]
         assert await ids(service, type="customer.subscription.updated") == ["evt_2"]
         assert await ids(service, customer="cus_1") == ["evt_2", "evt_1"]
@@ -95,10 +110,10 @@ async def test_each_filter_leaves_out_the_others(store_url: str) -> None:
 
 
 @pytest.mark.asyncio
-async def test_pages_follow_one_another(store_url: str) -> None:
+async def test_pages_follow_one_another(store_url: str, events: Events) -> None:
     """Behind an entry's cursor, behind an event's id, or behind the cursor of a page."""
-    async with serving(store_url, clock=Clock(NOW)) as service:
-        await deliver(service, event(PLAIN, created=NOW - 90), UNPAID, INVOICE, OF_ACCOUNT)
+    async with serving(store_url, clock=Clock(events.now)) as service:
+        await deliver(service, events.plain, events.unpaid, events.invoice, events.of_account)
         first = (await ask(service, limit=2)).json()
         assert (first["has_more"], first["next"]) == (True, first["data"][-1]["cursor"])
         for after in (first["next"], "evt_invoice"):
@@ -123,15 +138,15 @@ async def test_a_search_that_finds_little_comes_in_short_pages(store_url: str) -
 
 
 @pytest.mark.asyncio
-async def test_one_is_shown_with_its_body(store_url: str) -> None:
+async def test_one_is_shown_with_its_body(store_url: str, events: Events) -> None:
     """But for secrets; wherever it is, also where its customer and its time are named."""
-    async with serving(store_url, clock=Clock(NOW)) as service:
-        await deliver(service, event(PLAIN, created=NOW - 90), INVOICE, ODD)
-        shown = (await ask(service, "/evt_1", customer="cus_1", since=NOW - 9)).json()
+    async with serving(store_url, clock=Clock(events.now)) as service:
+        await deliver(service, events.plain, events.invoice, events.odd)
+        shown = (await ask(service, "/evt_1", customer="cus_1", since=events.now - 9)).json()
         invoice, odd = await ask(service, "/evt_invoice"), (await ask(service, "/evt_odd")).json()
 
     assert shown["object"] == "event_view"
-    assert shown["body"] == event(PLAIN, created=NOW - 90)
+    assert shown["body"] == events.plain
     assert (shown["entry"]["id"], shown["entry"]["delay"]) == ("evt_1", 90)
     assert invoice.json()["entry"]["customer"] is None
     assert "in_secret_1" not in invoice.text
@@ -144,13 +159,13 @@ async def test_one_is_shown_with_its_body(store_url: str) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_is_not_there_is_said_to_be(store_url: str) -> None:
+async def test_what_is_not_there_is_said_to_be(store_url: str, events: Events) -> None:
     """Never taken in, or not where the search was told to look."""
-    async with serving(store_url, clock=Clock(NOW)) as service:
-        await deliver(service, event(PLAIN, created=NOW - 90))
+    async with serving(store_url, clock=Clock(events.now)) as service:
+        await deliver(service, events.plain)
         refused(await ask(service, "/evt_9"), 404, "not-found")
         refused(await ask(service, "/evt_1", customer="cus_2"), 404, "not-found")
-        refused(await ask(service, "/evt_1", until=NOW - 1), 404, "not-found")
+        refused(await ask(service, "/evt_1", until=events.now - 1), 404, "not-found")
 
 
 @pytest.mark.asyncio
