@@ -15,7 +15,7 @@ from entitlements.policy import BUILT_IN
 from entitlements.sandbox.shapes import Body
 from tests.support.bodies import encoded, event, subscription, update
 from tests.support.command import refusal, run
-from tests.support.customers import opened
+from tests.support.customers import next_instant, opened
 
 PLAIN = subscription()
 
@@ -43,6 +43,7 @@ def url(store_url: str) -> str:
             now = int(time.time())
             for body in bodies(now):
                 await ingest.deliver(encoded(body), now)
+                await next_instant(store)
 
     asyncio.run(filled())
     return store_url

@@ -9,6 +9,7 @@ from entitlements.http.events import PATH
 from entitlements.sandbox.shapes import Body
 from tests.http.test_operations import refused
 from tests.support.bodies import event, subscription, update
+from tests.support.customers import next_instant
 from tests.support.logged import fill
 from tests.support.service import OPERATE, READ, Clock, Service, bearer, serving
 
@@ -53,6 +54,7 @@ async def deliver(service: Service, *events: Body) -> None:
     for one in events:
         assert (await service.deliver(one)).status_code == 200
         service.clock.now += 1
+        await next_instant(service.state["store"])
 
 
 @pytest.mark.asyncio

@@ -108,3 +108,15 @@ async def wholes(store: Store) -> dict[Subject, Whole]:
     """Return all that a store holds, by customer."""
     subjects = [s async for _, batch in store.subjects() for s in batch]
     return {whole.subject: whole for whole in await store.wholes(subjects)}
+
+
+async def next_instant(store: Store) -> None:
+    """Return once the store's clock shows another millisecond: the log is in the order of these."""
+    began = await _milliseconds(store)
+    while await _milliseconds(store) == began:
+        pass
+
+
+async def _milliseconds(store: Store) -> int:
+    seconds, micros = await store.redis.time()
+    return int(seconds) * 1000 + int(micros) // 1000
