@@ -1,4 +1,4 @@
-"""What calls by which people do something share: who does it and why, pages of lists, answers that nobody keeps."""
+"""What calls by which people do something share: who does it and why, and answers that nobody keeps."""
 
 from typing import Annotated, TypeVar
 
@@ -13,10 +13,6 @@ from entitlements.http.auth import authenticate
 from entitlements.http.parameters import Parameter, Parameters
 from entitlements.http.state import State
 from entitlements.store.audit import Deed
-from entitlements.wire import Id
-
-DEFAULT, MOST = 10, 100
-"""Entries in a page, as in Stripe's own lists."""
 
 REASON = 1_000
 """Characters."""
@@ -25,13 +21,6 @@ Reason = Annotated[str, Meta(min_length=1, max_length=REASON, pattern=r"\S")]
 
 WHY = Parameter("reason", Reason, "Why, for the record.", required=True)
 """Of a call that has no body."""
-
-LIMIT = Parameter(
-    "limit", Annotated[int, Meta(ge=1, le=MOST)], f"Entries of a page; {DEFAULT} without it."
-)
-STARTING_AFTER = Parameter(
-    "starting_after", Id, "The id of the entry behind which the page begins."
-)
 
 Given = TypeVar("Given")
 _encode = msgspec.json.Encoder().encode
@@ -63,20 +52,16 @@ def reasoned(text: str | None) -> str:
         ) from error
 
 
+def why(request: Request[State]) -> str:
+    """Return the reason of a call that has no body and no other parameter. Raises BadRequest."""
+    return reasoned(Parameters.of(request, WHY).text(WHY.name))
+
+
 def deed(request: Request[State], reason: str) -> Deed:
     """Return who does something, now, and why: the caller by the name of its token."""
     header, state = request.headers.get("authorization"), request.state
     caller = authenticate(header, state["settings"].tokens, "operate")
     return Deed(caller.name, reason, int(state["clock"]()))
-
-
-def limit(parameters: Parameters) -> int:
-    """Return how many entries a page may have. Raises BadRequest."""
-    found = parameters.number(LIMIT.name)
-    found = DEFAULT if found is None else found
-    if not 1 <= found <= MOST:
-        raise BadRequest(f"limit={found} is out of range. It takes 1 to {MOST}.")
-    return found
 
 
 def answer(value: Struct) -> Response:

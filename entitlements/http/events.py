@@ -2,15 +2,16 @@
 
 from typing import get_args
 
-from msgspec import Struct, convert
+from msgspec import convert
 from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements.errors import BadRequest, NotFound, StoreUnavailable
 from entitlements.events import EventView, LogEntry
-from entitlements.http import deeds
-from entitlements.http.deeds import LIMIT, answer
+from entitlements.http import pages
+from entitlements.http.deeds import answer
 from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.pages import LIMIT, LinkedPage
 from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of, id_of, path_id
 from entitlements.http.state import State
 from entitlements.model import Outcome
@@ -45,14 +46,9 @@ WHERE = SINCE, UNTIL, CUSTOMER
 FILTERS = SINCE, UNTIL, TYPE, CUSTOMER, SUBSCRIPTION, OUTCOME
 
 
-class EventList(Struct, frozen=True, tag_field="object", tag="list"):
+class EventList(LinkedPage[LogEntry], frozen=True):
     """A page, the newest first, in Stripe's shape."""
 
-    data: list[LogEntry]
-    has_more: bool
-    """True where the search has not come to its end: a page may be short, or empty, and have more behind it."""
-    next: str | None
-    """What `starting_after` is for the next page; null at the end."""
     url: str = PATH
 
 
@@ -61,9 +57,9 @@ async def listing(request: Request[State]) -> Response:
     given = Parameters.of(request, *FILTERS, LIMIT, STARTING_AFTER)
     search, log = _search(request, given), Log(request.state["store"])
     after = await _place(log, search, given.text(STARTING_AFTER.name))
-    page = await log.page(search, deeds.limit(given), after)
+    page = await log.page(search, pages.limit(given), after)
     behind = None if page.next is None else str(page.next)
-    return answer(EventList([LogEntry.of(one) for one in page.entries], behind is not None, behind))
+    return answer(EventList.of([LogEntry.of(one) for one in page.entries], behind))
 
 
 async def show(request: Request[State]) -> Response:

@@ -10,16 +10,16 @@ from starlette.responses import Response
 
 from entitlements import overrides, span
 from entitlements.errors import Conflict, NotFound, StoreError, StoreUnavailable
-from entitlements.http import deeds
-from entitlements.http.deeds import LIMIT, WHY, Reason, answer, given, reasoned
+from entitlements.http import deeds, pages
+from entitlements.http.deeds import WHY, Reason, answer, given
 from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.pages import LIMIT, STARTING_AFTER, Page
 from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, path_id, subject_of
 from entitlements.http.state import State
 from entitlements.model import Entitlement, Override, Subject
 from entitlements.overrides import Wish
 from entitlements.resolve import entitlement
 from entitlements.store.places import Span
-from entitlements.store.standing import Place
 from entitlements.wire import Seconds
 from entitlements.words import Word
 
@@ -31,11 +31,6 @@ EXPIRES_WITHIN = Parameter(
     "expires_within",
     Annotated[str, Meta(pattern=rf"^{span.PATTERN}\Z")],
     "They expire within this time: seconds, or such as 7d. Without it all that expire.",
-)
-STARTING_AFTER = Parameter(
-    "starting_after",
-    Annotated[str, Meta(max_length=2_000)],
-    "The `id` of an entry: the page begins behind it, even where it is not on the list any more.",
 )
 
 
@@ -89,11 +84,9 @@ class Listing(Struct, frozen=True, tag_field="object", tag="list"):
     """The instant from which on the history is whole; 0 where nothing of it is gone."""
 
 
-class Expiring(Struct, frozen=True, tag_field="object", tag="list"):
+class Expiring(Page[Shown], frozen=True):
     """A page of overrides of all customers, those that expire first coming first."""
 
-    data: Sequence[Shown]
-    has_more: bool
     url: str = EXPIRING
 
 
@@ -134,7 +127,7 @@ async def put(request: Request[State]) -> Response:
 
 async def delete(request: Request[State]) -> Response:
     """Take an override back: from now on it is as policy says. The history keeps it."""
-    reason = reasoned(Parameters.of(request, WHY).text(WHY.name))
+    reason = deeds.why(request)
     wish = Wish(subject_of(request), path_id(request, "feature"), None)
     return await _write(request, wish, reason)
 
@@ -150,17 +143,14 @@ async def _write(request: Request[State], wish: Wish, reason: str) -> Response:
 
 async def expiring(request: Request[State]) -> Response:
     """List the overrides of all customers that expire, the next one first."""
-    parameters, now = (
-        Parameters.of(request, EXPIRES_WITHIN, LIMIT, STARTING_AFTER),
-        int(request.state["clock"]()),
-    )
-    most, after = deeds.limit(parameters), parameters.text(STARTING_AFTER.name)
+    parameters = Parameters.of(request, EXPIRES_WITHIN, LIMIT, STARTING_AFTER)
+    now = int(request.state["clock"]())
     within = parameters.text(EXPIRES_WITHIN.name)
     until = None if within is None else now + span.read(within, EXPIRES_WITHIN.name)
     found = await overrides.expiring(
         request.state["store"],
-        most,
-        None if after is None else Place.named(after),
+        pages.limit(parameters),
+        pages.place(parameters),
         Span(now + 1, until),
     )
     data = [replace(_shown(place.subject, word), id=place.id) for place, word in found.found]

@@ -4,21 +4,21 @@ from collections.abc import AsyncIterator
 from typing import Annotated, get_args
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from entitlements import span
 from entitlements.errors import BadRequest, StoreUnavailable
-from entitlements.http import sheet
-from entitlements.http.deeds import LIMIT, answer, limit
+from entitlements.http import pages, sheet
+from entitlements.http.deeds import answer
 from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.pages import LIMIT, STARTING_AFTER, LinkedPage
 from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of
 from entitlements.http.state import State
 from entitlements.paused import Asked, page, report
 from entitlements.pauses import COLUMNS, Access, Paused, Wanted, row
 from entitlements.policy import BEHAVIORS
-from entitlements.store.standing import Place
 from entitlements.store.store import Store
 from entitlements.wire import Id
 
@@ -36,22 +36,13 @@ RESUMES_WITHIN = Parameter(
     Annotated[str, Meta(pattern=rf"^{span.PATTERN}\Z")],
     "Collection resumes within this time: seconds, or such as 7d.",
 )
-STARTING_AFTER = Parameter(
-    "starting_after",
-    Annotated[str, Meta(max_length=2_000)],
-    "The id of an entry, or a `next`: the page begins behind it, even where it is not on the list any more.",
-)
 
 FILTERS = (BEHAVIOR, ACCESS, PRODUCT, RESUMES_WITHIN)
 
 
-class PausedList(Struct, frozen=True, tag_field="object", tag="list"):
+class PausedList(LinkedPage[Paused], frozen=True):
     """A page, the newest pause first, in Stripe's shape."""
 
-    data: list[Paused]
-    has_more: bool
-    next: str | None
-    """What `starting_after` is for the next page; null at the end."""
     url: str = PATH
 
 
@@ -65,14 +56,13 @@ async def listing(request: Request[State]) -> Response:
     taken = Parameters.of(request, *FILTERS, LIMIT, STARTING_AFTER)
     state = request.state
     asked = Asked(_wanted(request, taken), state["answers"].policy, int(state["clock"]()))
-    most, after = limit(taken), taken.text("starting_after")
     if sheet.wanted(request):
         if request.query_params.keys() & {LIMIT.name, STARTING_AFTER.name}:
             raise BadRequest("A CSV has no pages: leave out limit and starting_after.")
         return StreamingResponse(_csv(state["store"], asked), media_type=sheet.MEDIA_TYPE)
-    place = None if after is None else Place.named(after)
-    data, following = await page(state["store"], asked, most, place)
-    return answer(PausedList(data, following is not None, following))
+    limit, place = pages.limit(taken), pages.place(taken)
+    data, following = await page(state["store"], asked, limit, place)
+    return answer(PausedList.of(data, following))
 
 
 def _wanted(request: Request[State], taken: Parameters) -> Wanted:

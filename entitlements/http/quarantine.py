@@ -6,17 +6,23 @@ from starlette.responses import Response
 
 from entitlements import quarantine, redact
 from entitlements.errors import BadRequest, Conflict, NotFound, StoreError, StoreUnavailable
-from entitlements.http import deeds
-from entitlements.http.deeds import LIMIT, STARTING_AFTER, Reasoned, answer, given
+from entitlements.http import deeds, pages
+from entitlements.http.deeds import Reasoned, answer, given
 from entitlements.http.endpoint import Endpoint, routed
-from entitlements.http.parameters import Parameters, path_id
+from entitlements.http.pages import LIMIT, Page
+from entitlements.http.parameters import Parameter, Parameters, path_id
 from entitlements.http.state import State
 from entitlements.quarantine import Settled
 from entitlements.store import quarantine as waiting_room
 from entitlements.store.quarantine import Place, Waiting
+from entitlements.wire import Id
 
 PATH = "/ops/v1/quarantine"
 SHAPE = '{"reason": "…"}'
+
+STARTING_AFTER = Parameter(
+    "starting_after", Id, "The id of the entry behind which the page begins."
+)
 
 
 class Entry(Struct, frozen=True, tag_field="object", tag="quarantine_entry"):
@@ -32,11 +38,9 @@ class Entry(Struct, frozen=True, tag_field="object", tag="quarantine_entry"):
     attempts: int
 
 
-class Listing(Struct, frozen=True, tag_field="object", tag="list"):
+class Listing(Page[Entry], frozen=True):
     """A page, the newest first, in Stripe's shape."""
 
-    data: list[Entry]
-    has_more: bool
     url: str = PATH
 
 
@@ -57,8 +61,8 @@ class Discarded(Struct, frozen=True, tag_field="object", tag="quarantine_discard
 async def listing(request: Request[State]) -> Response:
     """List what waits: `limit` (up to 100), from behind `starting_after` on."""
     parameters = Parameters.of(request, LIMIT, STARTING_AFTER)
-    limit = deeds.limit(parameters)
-    after = await _place(request.state, parameters.text("starting_after"))
+    limit = pages.limit(parameters)
+    after = await _place(request.state, parameters.text(STARTING_AFTER.name))
     found = await waiting_room.page(request.state["store"], limit + 1, after)
     return answer(Listing([_entry(w) for w in found[:limit]], len(found) > limit))
 

@@ -16,9 +16,10 @@ from entitlements.errors import (
     StoreUnavailable,
     StripeKeyMissing,
 )
-from entitlements.http import deeds, sheet
-from entitlements.http.deeds import LIMIT, WHY, Reason, answer
+from entitlements.http import deeds, pages, sheet
+from entitlements.http.deeds import WHY, Reason, answer
 from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.pages import LIMIT, Page
 from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of, path_id
 from entitlements.http.state import State
 from entitlements.redecide import Difference
@@ -70,11 +71,9 @@ class ReplayShown(Run, kw_only=True, tag_field="object", tag="replay"):
     """Whether it changes more than are named here."""
 
 
-class ReplayList(Struct, frozen=True, tag_field="object", tag="list"):
+class ReplayList(Page[ReplayRun], frozen=True):
     """A page, the newest first, in Stripe's shape."""
 
-    data: list[ReplayRun]
-    has_more: bool
     url: str = PATH
 
 
@@ -126,7 +125,7 @@ def _asked(wanted: ReplayWanted, account: str | None) -> Asked | None:
 async def listing(request: Request[State]) -> Response:
     """List replays, from HTTP and from the command line, the newest first."""
     parameters = Parameters.of(request, LIMIT, STARTING_AFTER)
-    limit, after = deeds.limit(parameters), parameters.id(STARTING_AFTER.name)
+    limit, after = pages.limit(parameters), parameters.id(STARTING_AFTER.name)
     state = request.state
     found = await replays.latest(state["store"], state["clock"]())
     rest = [run for run in found if after is None or run.id < after]
@@ -154,7 +153,7 @@ async def _csv(state: State, name: str) -> AsyncIterator[str]:
 
 async def cancel(request: Request[State]) -> Response:
     """Let a replay end after the batch at hand, whichever process makes it."""
-    reason = deeds.reasoned(Parameters.of(request, WHY).text(WHY.name))
+    reason = deeds.why(request)
     state = request.state
     run = await replays.one(state["store"], path_id(request, "replay"), state["clock"]())
     await replays.cancel(state["store"], run, deeds.deed(request, reason))

@@ -1,34 +1,29 @@
 """What policy leaves to a person, and what people decide: scope `operate`."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements import reviews
 from entitlements.errors import Conflict, NotFound, StoreError
-from entitlements.http import deeds
-from entitlements.http.deeds import LIMIT, WHY, Reason, answer, given, reasoned
+from entitlements.http import deeds, pages
+from entitlements.http.deeds import WHY, Reason, answer, given
 from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.pages import LIMIT, STARTING_AFTER, LinkedPage
 from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of, path_id
 from entitlements.http.state import State
 from entitlements.model import Entitlement
 from entitlements.resolve import entitlement
 from entitlements.reviews import Waiting, Wish
-from entitlements.store.standing import Place
 
 PATH = "/ops/v1/reviews"
 SHAPE = '{"decision": "grant" or "revoke", "reason": "…"}'
 
 Status = Literal["waiting", "decided"]
 STATUS = Parameter("status", Status, "Those that wait (without it), or those that are decided.")
-STARTING_AFTER = Parameter(
-    "starting_after",
-    Annotated[str, Meta(max_length=2_000)],
-    "The `id` of an entry, or a `next`: the page begins behind it.",
-)
 
 
 class Given(Struct, forbid_unknown_fields=True):
@@ -38,13 +33,9 @@ class Given(Struct, forbid_unknown_fields=True):
     reason: Reason
 
 
-class Listing(Struct, frozen=True, tag_field="object", tag="list"):
+class Listing(LinkedPage[Waiting], frozen=True):
     """A page, what waits for longest coming first."""
 
-    data: Sequence[Waiting]
-    has_more: bool
-    next: str | None
-    """What `starting_after` is for the next page; null at the end."""
     url: str = PATH
 
 
@@ -69,16 +60,15 @@ async def listing(request: Request[State]) -> Response:
     A page looks at a bounded number of entries: it may be short, or empty, while `next` leads on.
     """
     parameters = Parameters.of(request, STATUS, LIMIT, STARTING_AFTER)
-    state, after = request.state, parameters.text(STARTING_AFTER.name)
+    state = request.state
     found = await reviews.waiting(
         state["store"],
         int(state["clock"]()),
-        deeds.limit(parameters),
-        None if after is None else Place.named(after),
+        pages.limit(parameters),
+        pages.place(parameters),
         decided=parameters.choice(STATUS.name, "waiting", "decided") == "decided",
     )
-    following = found.following and found.following.id
-    return answer(Listing(found.found, following is not None, following))
+    return answer(Listing.of(found.found, found.following and found.following.id))
 
 
 async def decide(request: Request[State]) -> Response:
@@ -90,7 +80,7 @@ async def decide(request: Request[State]) -> Response:
 
 async def undo(request: Request[State]) -> Response:
     """Take a decision back: the subscription waits again."""
-    return await _write(request, None, reasoned(Parameters.of(request, WHY).text(WHY.name)))
+    return await _write(request, None, deeds.why(request))
 
 
 async def _write(

@@ -3,7 +3,8 @@
 import pytest
 from httpx2 import Response
 
-from entitlements.http.deeds import MOST, REASON
+from entitlements.http.deeds import REASON
+from entitlements.http.pages import MOST
 from entitlements.http.quarantine import PATH
 from entitlements.store import audit
 from tests.http.test_operations import refused
