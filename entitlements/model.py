@@ -13,10 +13,10 @@ READ = "entitlements.subscription.read"
 """The type of a fact that Stripe did not send: what a read of the subscription said, made to heal a doubt."""
 
 Behavior = str
+"""`keep_as_draft`, `mark_uncollectible` or `void`: an open enum at Stripe, so any string can come."""
 
 KnownBehavior = Literal["keep_as_draft", "mark_uncollectible", "void"]
 """Those that can be asked for."""
-"""`keep_as_draft`, `mark_uncollectible` or `void`: an open enum at Stripe, so any string can come."""
 
 Outcome = Literal[
     "applied", "unchanged", "duplicate", "stale", "ignored", "quarantined", "ambiguous"

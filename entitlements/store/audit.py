@@ -1,6 +1,6 @@
 """Who did what by hand, when and why: an append-only stream in each partition.
 
-It lies beside what it tells of, so that a script writes both or neither. Kept as long as the log (`Store.trim`).
+It lies beside what it tells of, so that a script writes both or neither. Kept as long as the log (retention.py).
 """
 
 from collections.abc import Mapping
