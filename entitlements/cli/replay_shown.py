@@ -28,7 +28,6 @@ def listing(runs: "list[Run]", options: Options) -> None:
     if options.json:
         deeds.print_json(runs)
         return
-
     rows = [
         (
             run.id,
@@ -113,7 +112,6 @@ def table(found: "Sequence[Difference]") -> None:
 
 
 def _cells(one: "Difference") -> tuple[str, ...]:
-
     since = None if one.since is UNSET else one.since
     return (
         f"{one.account}/{one.customer}" if one.account else one.customer,

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from entitlements.errors import BadRequest
 from entitlements.instants import rfc3339
+from entitlements.span import seconds
 
 __all__ = ["instant", "rfc3339", "span"]
-from entitlements.span import seconds
 
 _SPANS = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
 _LATEST = 253_402_300_799  # the last second of the year 9999, and of RFC 3339

@@ -163,14 +163,12 @@ class Account:
 
 
 def _by_itself(body: Body, at: int, invoice: str) -> Change:
-    ends = body["cancel_at"] if body["cancel_at"] is not None else None
-    if ends is not None and at >= ends:
+    end = body["cancel_at"]
+    if end is not None and at >= end:
         return life.delete(body, at)
-    return (
-        life.activate(body, at, invoice)
-        if body["status"] == "trialing"
-        else life.renew(body, invoice)
-    )
+    if body["status"] == "trialing":
+        return life.activate(body, at, invoice)
+    return life.renew(body, invoice)
 
 
 def _days(form: Form, now: int) -> int | None:
