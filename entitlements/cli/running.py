@@ -5,14 +5,15 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import structlog
 
 from entitlements import logs
+from entitlements.beside import beside
 from entitlements.errors import SettingsError, StoreError, StoreUnavailable
 from entitlements.settings import Settings
 
@@ -118,7 +119,7 @@ async def serve(settings: Settings, store: OwnStore, ready: Callable[[str], None
         )
         stop = asyncio.Event()
         _collect_seldom()
-        async with _beside(_watch(store, stop), *_working(settings, store)):
+        async with beside(_watch(store, stop), *_working(settings, store)):
             await server.serve(create_app(state), stop)
     if not store.alive():
         raise StoreUnavailable(
@@ -157,19 +158,6 @@ async def _watch(store: OwnStore, stop: asyncio.Event) -> None:
     while store.alive():  # noqa: ASYNC110  a process that is gone sets no event
         await asyncio.sleep(WATCH_EVERY)
     stop.set()
-
-
-@asynccontextmanager
-async def _beside(*works: Coroutine[object, object, None]) -> AsyncGenerator[None]:
-    """Let some work go on beside a block, and end it with the block."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 async def work(settings: Settings, url: str) -> None:

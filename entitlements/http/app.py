@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import cache as once
 from functools import partial
@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from entitlements.answers import Answers
+from entitlements.beside import beside
 from entitlements.cache import Cache
 from entitlements.errors import EntitlementsError, StoreError
 from entitlements.http import (
@@ -105,7 +106,7 @@ async def open_state(
         await state["watch"].look()
         follow = state["watch"].follow(watch_every)
         async with (
-            _beside(_follow_policy(state), feed.run(), follow),
+            beside(_follow_policy(state), feed.run(), follow),
             aclosing(state["replays"]),
         ):
             yield state
@@ -159,19 +160,6 @@ def _informed(cache: Cache, notices: Notices, stores: Iterable[Store]) -> Cache:
     notices.on_written(lambda notice: cache.written(notice.subject, notice.version))
     notices.on_alive(lambda alive: cache.hears(alive=alive))
     return cache
-
-
-@asynccontextmanager
-async def _beside(*works: Coroutine[object, object, None]) -> AsyncGenerator[None]:
-    """Let some work go on beside a block, and end it with the block."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 async def _follow_policy(state: State) -> None:

@@ -12,6 +12,7 @@ from contextlib import aclosing, closing, suppress
 from functools import partial
 from typing import Protocol
 
+from entitlements.beside import beside
 from entitlements.errors import EntitlementsError, StoreError
 from entitlements.ingest import Ingest
 from entitlements.model import Outcome
@@ -123,12 +124,9 @@ class Replay:
 
     async def _go(self) -> Run:
         run = self.run
-        beat = asyncio.create_task(self._beat())
         try:
-            if not run.dry_run:
-                deed = Deed(run.by, run.reason, run.started_at)
-                await audit.write(self._store, deed.record("replay.apply", run.id))
-            await self._do()
+            async with beside(self._beat()):
+                await self._do()
             run.status = run.status if self._stop else "done"
         except EntitlementsError as error:
             run.status, run.why = "failed", str(error)
@@ -137,9 +135,6 @@ class Replay:
             run.status, run.why = "stopped", "the process that did it ended"
             raise
         finally:
-            beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await beat
             run.ended_at = run.seen_at = int(self._clock())
             with suppress(StoreError):  # it shows as interrupted then
                 await replays.end(self._store, run)
@@ -147,6 +142,9 @@ class Replay:
 
     async def _do(self) -> None:
         run, now = self.run, int(self._clock())
+        if not run.dry_run:
+            deed = Deed(run.by, run.reason, run.started_at)
+            await audit.write(self._store, deed.record("replay.apply", run.id))
         self._ingest.policy = policy = await self._store.policy_in_force()
         with Rehearsal(self._store, policy, now, livemode=self._ingest.livemode) as rehearsal:
 

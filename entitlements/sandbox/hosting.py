@@ -3,11 +3,12 @@
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from httpx2 import AsyncClient
 
+from entitlements.beside import beside
 from entitlements.sandbox.api import create_api
 from entitlements.sandbox.world import Sandbox
 
@@ -39,14 +40,11 @@ async def running(sandbox: Sandbox) -> AsyncGenerator[str]:
             )
         )
         serving = asyncio.create_task(server.serve([listening]))
-        delivering = asyncio.create_task(_deliver(sandbox))
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            async with beside(_deliver(sandbox)):
+                yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
-            delivering.cancel()
-            with suppress(asyncio.CancelledError):
-                await delivering
             await serving
 
 
