@@ -115,12 +115,12 @@ class Found(NamedTuple):
 async def _batches(settings: "Settings", store: "Store", what: What, wanted: "Wanted") -> Found:
     from entitlements import paused, paused_there
     from entitlements.cli import running
-    from entitlements.store import standing
+    from entitlements.store import places
 
     now = int(time.time())
     if what == "store":
         asked = paused.Asked(wanted, await store.policy_in_force(), now)
-        return Found(paused.report(store, asked), await standing.count(store, "paused"))
+        return Found(paused.report(store, asked), await places.count(store, "paused"))
     api = running.paced_stripe(settings, store)
     if what == "stripe":
         return Found(paused_there.report_there(api, wanted, now), None)

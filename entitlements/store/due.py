@@ -9,6 +9,7 @@ from entitlements.flips import Flips, Held
 from entitlements.model import Subject
 from entitlements.store import keys
 from entitlements.store.client import reaching
+from entitlements.store.places import Span, holding
 from entitlements.store.replies import script, text
 from entitlements.store.store import Store
 from entitlements.store.write import notice
@@ -33,12 +34,7 @@ class Due:
 
     async def waiting(self, now: int, limit: int) -> list[Waiting]:
         """Return some who are due, of some partition where there are any: chance keeps several workers apart."""
-        pipeline = self._store.redis.pipeline(transaction=False)
-        for p in range(self._store.partitions):
-            pipeline.zcount(keys.shared(p, "due"), "-inf", now)
-        async with reaching():
-            counts = await pipeline.execute()
-        if not (waiting := [p for p, count in enumerate(counts) if count]):
+        if not (waiting := await holding(self._store, "due", Span(highest=now))):
             return []
         return await self._of(_random.choice(waiting), now, limit)
 

@@ -1,4 +1,4 @@
-"""A list that lies in all partitions, read in one order: the lowest score first, a page at a time."""
+"""A list that lies in all partitions, as one: counted, and read in one order, the lowest score first."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,31 @@ class Span(NamedTuple):
     lowest: int | None = None
     highest: int | None = None
 
+    def bounds(self) -> tuple[str, str]:
+        """Return both ends as the store writes them."""
+        lowest = "-inf" if self.lowest is None else str(self.lowest)
+        return lowest, "+inf" if self.highest is None else str(self.highest)
+
 
 ALL = Span()
+
+
+async def count(store: Store, name: str) -> int:
+    """Return how many entries a list has."""
+    return sum(await _counts(store, name, ALL))
+
+
+async def holding(store: Store, name: str, span: Span) -> list[int]:
+    """Return the partitions in which a list has entries within a span."""
+    return [p for p, found in enumerate(await _counts(store, name, span)) if found]
+
+
+async def _counts(store: Store, name: str, span: Span) -> list[int]:
+    pipeline = store.redis.pipeline(transaction=False)
+    for p in range(store.partitions):
+        pipeline.zcount(keys.shared(p, name), *span.bounds())
+    async with reaching():
+        return await pipeline.execute()
 
 
 async def page(
@@ -25,8 +48,7 @@ async def page(
 
     Of each partition as many are read; of the score that the page goes on within, all.
     """
-    lowest = "-inf" if span.lowest is None else str(span.lowest)
-    highest = "+inf" if span.highest is None else str(span.highest)
+    lowest, highest = span.bounds()
     pipeline = store.redis.pipeline(transaction=False)
     for p in range(store.partitions):
         key = keys.shared(p, name)

@@ -11,7 +11,7 @@ from msgspec import Struct, json
 
 from entitlements.errors import NotFound
 from entitlements.model import Subject
-from entitlements.store import keys
+from entitlements.store import keys, places
 from entitlements.store.audit import Record
 from entitlements.store.client import reaching
 from entitlements.store.replies import script
@@ -45,11 +45,7 @@ class Place(NamedTuple):
 
 async def count(store: Store) -> int:
     """Return how many events wait."""
-    pipeline = store.redis.pipeline(transaction=False)
-    for p in range(store.partitions):
-        pipeline.zcard(keys.shared(p, "quarantine"))
-    async with reaching():
-        return sum(await pipeline.execute())
+    return await places.count(store, "quarantine")
 
 
 async def page(store: Store, limit: int, after: Place | None = None) -> list[Waiting]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from entitlements.model import Subject
 from entitlements.store import keys
 from entitlements.store.client import reaching
+from entitlements.store.places import Span, holding
 from entitlements.store.replies import script, text
 from entitlements.store.store import Store
 
@@ -38,7 +39,7 @@ class Reads:
     async def claim(self, now: int, lease: int, limit: int) -> list[Doubt]:
         """Take up to `limit` that are due, for `lease` seconds: then they are due again, unless healed or put off."""
         found: list[Doubt] = []
-        for p in await self._waiting(now):
+        for p in await holding(self._store, "reads", Span(highest=now)):
             names = [keys.shared(p, "reads"), keys.shared(p, "read-tries")]
             async with reaching():
                 taken = await self._claim(keys=names, args=[now, now + lease, limit - len(found)])
@@ -47,15 +48,6 @@ class Reads:
             if len(found) >= limit:
                 break
         return found
-
-    async def _waiting(self, now: int) -> list[int]:
-        """Return the partitions in which something is due."""
-        pipeline = self._store.redis.pipeline(transaction=False)
-        for p in range(self._store.partitions):
-            pipeline.zcount(keys.shared(p, "reads"), "-inf", now)
-        async with reaching():
-            counts = await pipeline.execute()
-        return [p for p, count in enumerate(counts) if count]
 
     async def put_off(self, doubt: Doubt, until: int | None) -> None:
         """Let one be due at an instant again, if it still is in doubt; null gives it up, for a person to see."""

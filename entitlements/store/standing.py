@@ -88,15 +88,6 @@ class Place(NamedTuple):
         return cls(place, f"{Subject(customer, *account)} {subscription}")
 
 
-async def count(store: Store, name: List) -> int:
-    """Return how many are on a list."""
-    pipeline = store.redis.pipeline(transaction=False)
-    for p in range(store.partitions):
-        pipeline.zcard(keys.shared(p, name))
-    async with reaching():
-        return sum(await pipeline.execute())
-
-
 async def walk(
     store: Store, name: List, after: Place | None = None, batch: int = BATCH, pace: Pace = at_once
 ) -> AsyncGenerator[list[Place]]:

@@ -12,7 +12,7 @@ from entitlements.errors import BadRequest
 from entitlements.ingest import Ingest
 from entitlements.model import Subject
 from entitlements.policy import BUILT_IN
-from entitlements.store import keys, standing
+from entitlements.store import keys, places, standing
 from entitlements.store.standing import Place
 from entitlements.store.store import Store
 from tests.support.bodies import encoded, event, subscription
@@ -64,7 +64,7 @@ async def test_all_partitions_are_one_list(store: Store, seconds: int) -> None:
     whole = many(400, seconds)
     await put(store, *whole)
 
-    assert await standing.count(store, "paused") == len(whole)
+    assert await places.count(store, "paused") == len(whole)
     assert await listed(store) == whole
     assert await listed(store, batch=500) == whole
     for n in (0, 1, 199, len(whole) - 1):
@@ -78,7 +78,7 @@ async def test_all_partitions_are_one_list(store: Store, seconds: int) -> None:
 @pytest.mark.asyncio
 async def test_an_empty_list_has_nothing(store: Store) -> None:
     """And is read to its end all the same."""
-    assert (await standing.count(store, "paused"), await listed(store)) == (0, [])
+    assert (await places.count(store, "paused"), await listed(store)) == (0, [])
 
 
 @pytest.mark.asyncio
