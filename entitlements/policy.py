@@ -99,12 +99,22 @@ class Rules(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Of a `status` or `behavior` that is not known here. Without a cell: as before, if something is held."""
 
 
+SCOPED_BY = ("product", "price", "lookup_key")
+"""What a scope can be of."""
+
+
 class Scope(Rules, frozen=True, omit_defaults=True, kw_only=True):
     """Rules for the items of one product, price or lookup key; exactly one of the three is set."""
 
     product: str | None = None
     price: str | None = None
     lookup_key: str | None = None
+
+    @property
+    def named(self) -> tuple[str, str]:
+        """Return which of the three is set, and to what."""
+        fields = ((name, getattr(self, name)) for name in SCOPED_BY)
+        return next((name, value) for name, value in fields if value is not None)
 
 
 class Grant(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

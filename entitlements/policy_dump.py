@@ -3,9 +3,7 @@
 import msgspec
 
 from entitlements.policy import Cell, Grant, Policy, Rules, stated
-
-_TABLES = ("status", "paused", "pause_collection", "unknown")
-_SCOPED_BY = ("product", "price", "lookup_key")
+from entitlements.policy_file import TABLES
 
 
 def dump(policy: Policy) -> str:
@@ -17,18 +15,18 @@ def dump(policy: Policy) -> str:
     lines += ["", "[features]"] if policy.features else []
     lines += [f"{_quoted(key)} = {_dump_grants(grants)}" for key, grants in policy.features.items()]
     for scope in policy.scopes:
-        field = next(key for key in _SCOPED_BY if getattr(scope, key))
+        field, value = scope.named
         lines += [
             "",
             "[[scope]]",
-            f"{field} = {_quoted(getattr(scope, field))}",
+            f"{field} = {_quoted(value)}",
             *_dump_rules(scope, "scope."),
         ]
     return "\n".join(lines) + "\n"
 
 
 def _dump_rules(rules: Rules, prefix: str) -> list[str]:
-    tables = {name: getattr(rules, name) for name in _TABLES}
+    tables = {name: getattr(rules, name) for name in TABLES}
     tables |= {
         f"pause_collection.{status}": cells for status, cells in rules.pause_collection_in.items()
     }

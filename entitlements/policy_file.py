@@ -42,6 +42,7 @@ from entitlements.policy import (
     BUILT_IN,
     PAUSABLE,
     PAUSED_REASONS,
+    SCOPED_BY,
     STATUSES,
     UNKNOWN,
     Cell,
@@ -57,14 +58,15 @@ Table = dict[str, object]
 
 _LONGEST = 999_999 * 86_400
 
-_TABLES = ("status", "paused", "pause_collection", "unknown")
+TABLES = ("status", "paused", "pause_collection", "unknown")
+"""Tables of cells."""
+
 _NAMES: Mapping[str, Iterable[str]] = {
     "status": STATUSES,
     "paused": PAUSED_REASONS,
     "unknown": UNKNOWN,
 }
-_TOP = ("stale_ttl", "log_retention", "metadata_key", "ambiguous", "features", "scope", *_TABLES)
-_SCOPED_BY = ("product", "price", "lookup_key")
+_TOP = ("stale_ttl", "log_retention", "metadata_key", "ambiguous", "features", "scope", *TABLES)
 _CHOICES = {
     "access": ("grant", "revoke", "review"),
     "from": ("now", "period_end"),
@@ -196,7 +198,7 @@ def _scopes(value: object, path: Path) -> tuple[Scope, ...]:
     if not isinstance(value, list):
         raise _Wrong(path, "is not a list of tables: write [[scope]]")
     found = tuple(_scope(_as_table(table, (*path, n)), (*path, n)) for n, table in enumerate(value))
-    named = [next((k, getattr(s, k)) for k in _SCOPED_BY if getattr(s, k)) for s in found]
+    named = [scope.named for scope in found]
     for n, name in enumerate(named):
         if name in named[:n]:
             raise _Wrong(
@@ -207,8 +209,8 @@ def _scopes(value: object, path: Path) -> tuple[Scope, ...]:
 
 
 def _scope(table: Table, path: Path) -> Scope:
-    _known(table, (*_SCOPED_BY, *_TABLES), path)
-    named = {key: _word(table, key, path) for key in _SCOPED_BY if key in table}
+    _known(table, (*SCOPED_BY, *TABLES), path)
+    named = {key: _word(table, key, path) for key in SCOPED_BY if key in table}
     if len(named) != 1:
         raise _Wrong(path, "must name one product, price or lookup_key")
     return msgspec.convert({**structs.asdict(_rules(table, path)), **named}, Scope)

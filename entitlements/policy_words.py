@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from entitlements.policy import BUILT_IN, DAY, PAUSABLE, UNKNOWN, Cell, Grant, Policy, Rules, Scope
+from entitlements.policy import BUILT_IN, DAY, PAUSABLE, UNKNOWN, Cell, Grant, Policy, Rules
 
 _WHY = {
     "status.trialing": "a trial is for using the product",
@@ -37,7 +37,7 @@ _WHOLE = "whole policy"
 
 def effective_rows(policy: Policy) -> list[tuple[str, str, str, str]]:
     """Return all that a policy says in words: the scope, what it is about, what it says, and its rule or key."""
-    scopes = [(_scope_name(scope), scope) for scope in policy.scopes]
+    scopes = [(" ".join(scope.named), scope) for scope in policy.scopes]
     return [
         *_rows(_WHOLE, policy),
         *((_WHOLE, what, says, name) for what, says, name in _settings(policy)),
@@ -81,11 +81,6 @@ def _cells(rules: Rules) -> Iterator[tuple[str, str, Cell]]:
             yield f"pause_collection.{name}", _PAUSED_WITH.format(status, name), cell
     for name, cell in rules.unknown.items():
         yield f"unknown.{name}", f"an unknown {name}", cell
-
-
-def _scope_name(scope: Scope) -> str:
-    named = ((field, getattr(scope, field)) for field in ("product", "price", "lookup_key"))
-    return next(f"{field} {value}" for field, value in named if value is not None)
 
 
 def said(cell: Cell) -> str:
