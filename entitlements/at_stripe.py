@@ -108,15 +108,12 @@ async def change(
     async with _recorded(store, deed, f"subscription.{verb}", subject, str(order)):
         read = await _send(api, order, key)
     held = decoded(read.body, Subscription)
-    return Collection(
-        subscription=held.id,
-        customer=held.customer,
+    return replace(
+        before,
         status=held.status,
-        was=before.was,
         pause_collection=held.pause_collection,
         as_of=read.stamp,
         applied=True,
-        account=before.account,
         idempotency_key=key,
     )
 
