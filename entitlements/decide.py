@@ -4,7 +4,7 @@ Every rule is a function of an instant. A timeline is that function, asked at ea
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from entitlements.fold import ENDS_USE, lapsed, paid_until
 from entitlements.model import (
@@ -25,6 +25,9 @@ UNSTATED = "unknown"
 
 DECIDED = ("grant", "revoke")
 """What support can write into the policy's metadata key."""
+
+
+End = TypeVar("End")
 
 
 class Verdict(NamedTuple):
@@ -235,6 +238,11 @@ def _both(at: int, a: Segment, b: Segment) -> Segment:
 def segment_at(found: Timeline, at: int) -> Segment:
     """Return the segment that holds at an instant, or the first one for an instant before them all."""
     return next((s for s in reversed(found) if s.start <= at), found[0])
+
+
+def with_ends(found: Timeline, last: End) -> Iterator[tuple[Segment, int | End]]:
+    """Yield each segment with where it ends: where the next one begins, and the last one where that is said."""
+    return zip(found, (*(segment.start for segment in found[1:]), last), strict=True)
 
 
 def cut(found: Timeline, at: int) -> Timeline:

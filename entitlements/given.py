@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from entitlements.decide import since, timeline
+from entitlements.decide import since, timeline, with_ends
 from entitlements.history import states
 from entitlements.model import Item, Pause, Review, State, SubscriptionRecord
 from entitlements.policy import DAY, PAUSABLE, Policy
@@ -85,7 +85,7 @@ def _granted(
     spoken = [(review.created, review)] if review else []
     policed = timeline(replace(era.state, at=era.begin), item, policy)
     said = reviewed(policed, since(era.state), spoken)
-    for segment, end in zip(said, [*(s.start for s in said[1:]), era.end], strict=True):
+    for segment, end in with_ends(said, era.end):
         if segment.granted:
             yield segment.start, end
 

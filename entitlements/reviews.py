@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, cast
 
 from msgspec import Struct
 
-from entitlements.decide import undecided
+from entitlements.decide import undecided, with_ends
 from entitlements.errors import Conflict, NotFound
 from entitlements.model import CustomerRecord, Decision, Entitlement, Review, Segment, Subject
 from entitlements.resolve import entitlement, present
@@ -134,8 +134,7 @@ def _told(place: Place, record: CustomerRecord, now: int) -> Waiting | None:
 def _questions(decision: Decision, at: int) -> Iterator[Question]:
     """Yield what a person can decide of a subscription, from an instant on."""
     for said in decision.features.values():
-        ends = [*(segment.start for segment in said[1:]), inf]
-        pairs = zip(said, ends, strict=True)
+        pairs = with_ends(said, inf)
         yield from (Question(s, end) for s, end in pairs if end > at and undecided(s))
 
 

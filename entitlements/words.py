@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from entitlements.decide import minimal, undecided
+from entitlements.decide import minimal, undecided, with_ends
 from entitlements.model import (
     SILENCE,
     CustomerRecord,
@@ -196,8 +196,7 @@ def reviewed(said: Timeline, since: int, given: Steps) -> Timeline:
 
     Only those that are about this very question, which began at `since`.
     """
-    ends = [*(segment.start for segment in said[1:]), inf]
-    pieces = (_pieces(s, end, since, given) for s, end in zip(said, ends, strict=True))
+    pieces = (_pieces(s, end, since, given) for s, end in with_ends(said, inf))
     return tuple(piece for some in pieces for piece in some)
 
 

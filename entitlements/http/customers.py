@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from entitlements import metrics
-from entitlements.decide import minimal, since
+from entitlements.decide import minimal, since, with_ends
 from entitlements.http.encoded import encode, encoded
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.parameters import ACCOUNT, IF_NONE_MATCH, Parameters, subject_of
@@ -101,11 +101,9 @@ def _subscription(name: str, state: SubscriptionState, record: CustomerRecord) -
 
 
 def _stretches(said: Timeline) -> list[Stretch]:
-    told = minimal(said)
-    ends = [*(segment.start for segment in told[1:]), None]
     return [
         Stretch(s.start, end, s.granted, s.reason, s.rule, s.quantity)
-        for s, end in zip(told, ends, strict=True)
+        for s, end in with_ends(minimal(said), None)
         if s.says() != SILENCE
     ]
 
