@@ -1,4 +1,6 @@
-"""Stripe's shapes, as far as we read them, of every API version. Only decode.py knows these names.
+"""What ids and instants can be at every door; and Stripe's shapes, as far as we read them, of every API version.
+
+The shapes are decode.py's alone.
 
 Source: https://docs.stripe.com/api/events/object and https://docs.stripe.com/api/subscriptions/object.
 """
@@ -7,6 +9,8 @@ import re
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from entitlements.errors import BadRequest
 
 _SIGNS = r"^[^\x00-\x20\x7f\ud800-\udfff]+\Z"  # what can stand in keys, logs and answers; \Z: `$` lets "\n" through
 _LONGEST = 255
@@ -20,6 +24,20 @@ _signs = re.compile(_SIGNS)
 def is_id(value: str) -> bool:
     """Tell whether text is an `Id`: what msgspec would, several times as fast."""
     return len(value) <= _LONGEST and _signs.match(value) is not None
+
+
+def id_of(value: str, name: str) -> str:
+    """Return a value that is an id. Raises BadRequest, which calls it by a name, where it cannot be one."""
+    if not is_id(value):
+        raise BadRequest(
+            f"{name} is no id. Ids have 1 to 255 characters, and no spaces among them."
+        )
+    return value
+
+
+def id_if(value: str | None, name: str) -> str | None:
+    """Return likewise what may be left out: null where it is."""
+    return None if value is None else id_of(value, name)
 
 
 class Request(Struct):

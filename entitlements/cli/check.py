@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from entitlements.wire import id_if, id_of
+
 if TYPE_CHECKING:
     from entitlements.model import Entitlement, Subject
     from entitlements.settings import Settings
@@ -52,14 +54,11 @@ def check(  # noqa: PLR0913  one for each option
 
     from entitlements.cli import running
     from entitlements.cli.times import instant
-    from entitlements.http.parameters import id_of
     from entitlements.model import Subject
 
     now = int(time.time())
     asked = Asked(
-        subject=Subject(
-            id_of(customer, "CUSTOMER"), None if account is None else id_of(account, "--account")
-        ),
+        subject=Subject(id_of(customer, "CUSTOMER"), id_if(account, "--account")),
         feature=id_of(feature, "FEATURE"),
         at=None if at is None else instant(at, now),
         known_at=None if known_at is None else instant(known_at, now),

@@ -9,6 +9,7 @@ import typer
 from entitlements.cli import deeds
 from entitlements.cli.deeds import AsJson
 from entitlements.cli.sheets import AsCsv, Sheet, printer
+from entitlements.wire import id_of
 
 if TYPE_CHECKING:
     from entitlements.events import EventView, LogEntry
@@ -103,7 +104,6 @@ def show(  # noqa: PLR0913  one for each option
     """
     from entitlements.cli.times import rfc3339, span
     from entitlements.events import EventView
-    from entitlements.http.parameters import id_of
     from entitlements.store.log import Log
 
     name, search = id_of(event, "EVENT"), _search(Where(since, until, customer, account))

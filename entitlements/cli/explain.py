@@ -10,6 +10,7 @@ import typer
 
 from entitlements.cli import deeds
 from entitlements.cli.check import Account, At, Customer, KnownAt
+from entitlements.wire import id_if, id_of
 
 if TYPE_CHECKING:
     from entitlements.explained import Explanation
@@ -39,15 +40,13 @@ def explain(  # noqa: PLR0913  one for each option
     Events are told in the order in which things happened, with what each changed, when it came and what became of it.
     """
     from entitlements.cli.times import instant
-    from entitlements.http.parameters import id_of
     from entitlements.model import Subject
     from entitlements.tell import Question
 
     now = int(time.time())
-    whose = None if account is None else id_of(account, "--account")
     question = Question(
-        subject=Subject(id_of(customer, "CUSTOMER"), whose),
-        feature=None if feature is None else id_of(feature, "--feature"),
+        subject=Subject(id_of(customer, "CUSTOMER"), id_if(account, "--account")),
+        feature=id_if(feature, "--feature"),
         at=None if at is None else instant(at, now),
         known_at=None if known_at is None else instant(known_at, now),
     )

@@ -7,6 +7,7 @@ import typer
 
 from entitlements.cli import deeds
 from entitlements.cli.deeds import Actor, AsJson, Confirmed, Reason
+from entitlements.wire import id_if, id_of
 
 if TYPE_CHECKING:
     from entitlements.model import Entitlement, Override, Subject
@@ -53,7 +54,7 @@ def set_one(  # noqa: PLR0913  one for each option
     from entitlements.overrides import Wish
 
     end = None if expires_at is None else instant(expires_at, int(time.time()))
-    wish = Wish(_subject(customer, account), _feature(feature), access, end)
+    wish = Wish(_subject(customer, account), id_of(feature, "FEATURE"), access, end)
     _write(wish, actor, reason, confirmed=confirmed, as_json=as_json)
 
 
@@ -74,7 +75,7 @@ def clear(  # noqa: PLR0913  one for each option
     """
     from entitlements.overrides import Wish
 
-    wish = Wish(_subject(customer, account), _feature(feature), None)
+    wish = Wish(_subject(customer, account), id_of(feature, "FEATURE"), None)
     _write(wish, actor, reason, confirmed=confirmed, as_json=as_json)
 
 
@@ -154,17 +155,9 @@ def _told(word: "Word[Override]") -> tuple[str, str, str, str]:
 
 
 def _subject(customer: str, account: str | None) -> "Subject":
-    from entitlements.http.parameters import id_of
     from entitlements.model import Subject
 
-    named = None if account is None else id_of(account, "--account")
-    return Subject(id_of(customer, "CUSTOMER"), named)
-
-
-def _feature(feature: str) -> str:
-    from entitlements.http.parameters import id_of
-
-    return id_of(feature, "FEATURE")
+    return Subject(id_of(customer, "CUSTOMER"), id_if(account, "--account"))
 
 
 def _write(wish: "Wish", actor: str | None, reason: str, *, confirmed: bool, as_json: bool) -> None:

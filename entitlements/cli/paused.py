@@ -11,6 +11,7 @@ from entitlements.cli import deeds
 from entitlements.cli.deeds import AsJson
 from entitlements.cli.sheets import AsCsv, Printer, Sheet, pair, printer
 from entitlements.cli.times import rfc3339
+from entitlements.wire import id_if
 
 if TYPE_CHECKING:
     from entitlements.model import PauseCollection
@@ -68,11 +69,10 @@ def paused(  # noqa: PLR0913  one for each option
     The newest pause comes first. Exit code 1 if --compare finds a difference.
     """
     from entitlements import span
-    from entitlements.http.parameters import id_of
     from entitlements.pauses import Wanted
 
     wanted = Wanted(
-        account=None if account is None else id_of(account, "--account"),
+        account=id_if(account, "--account"),
         behavior=behavior,
         access=access,
         product=product,

@@ -13,6 +13,7 @@ from entitlements.cli import deeds, sheets, tables
 from entitlements.cli.deeds import Actor, AsJson, Confirmed
 from entitlements.cli.sheets import AsCsv, Sheet, pair
 from entitlements.cli.times import rfc3339
+from entitlements.wire import id_if
 
 if TYPE_CHECKING:
     from entitlements.drift import Drift
@@ -68,12 +69,10 @@ def reconcile(  # noqa: PLR0913  one for each option
     is written. Ctrl-C stops behind the page at hand and says how to go on. Exit code 0 if all is in step or healed, 1
     if something differs or not all was seen.
     """
-    from entitlements.http.parameters import id_of
-
     asked = Asked(
-        None if customer is None else id_of(customer, "--customer"),
-        None if account is None else id_of(account, "--account"),
-        None if resume is None else id_of(resume, "--resume"),
+        id_if(customer, "--customer"),
+        id_if(account, "--account"),
+        id_if(resume, "--resume"),
         expect,
         deeds.deed_if(actor, reason, confirmed=confirmed),
     )

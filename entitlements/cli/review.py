@@ -7,6 +7,7 @@ import typer
 
 from entitlements.cli import deeds
 from entitlements.cli.deeds import Actor, AsJson, Confirmed, Reason
+from entitlements.wire import id_if, id_of
 
 if TYPE_CHECKING:
     from entitlements.reviews import Page
@@ -113,10 +114,9 @@ def _write(
     confirmed: bool,
 ) -> "Saying":
     from entitlements import reviews
-    from entitlements.http.parameters import id_of
 
     name = id_of(subscription, "SUBSCRIPTION")
-    named = None if account is None else id_of(account, "--account")
+    named = id_if(account, "--account")
 
     async def do(store: "Store") -> "Saying":
         wish = reviews.Wish(await reviews.find(store, name, named), name, access)

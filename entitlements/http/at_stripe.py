@@ -18,11 +18,11 @@ from entitlements.errors import (
 from entitlements.http import deeds
 from entitlements.http.deeds import Reason, Reasoned, answer, given
 from entitlements.http.endpoint import Endpoint, routed
-from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of, id_of, path_id
+from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of, path_id
 from entitlements.http.state import State
 from entitlements.model import KnownBehavior
 from entitlements.stripe_api.shapes import Flow, Pause, PortalRequest, PortalSession
-from entitlements.wire import Id, Seconds
+from entitlements.wire import Id, Seconds, id_if
 
 PATH = "/ops/v1/subscriptions/{id}"
 REFUSALS = (StripeMissing, StripeRefused, StripeKeyMissing, StripeUnavailable, StoreError)
@@ -100,8 +100,7 @@ async def open_portal(request: Request[State]) -> Response:
 
 
 def _key(request: Request[State]) -> str | None:
-    named = request.headers.get("idempotency-key")
-    return None if named is None else id_of(named, "the Idempotency-Key header")
+    return id_if(request.headers.get("idempotency-key"), "the Idempotency-Key header")
 
 
 _HEADERS = (ACCOUNT, IDEMPOTENCY_KEY)

@@ -12,12 +12,12 @@ from entitlements.http import pages
 from entitlements.http.deeds import answer
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.pages import LIMIT, LinkedPage
-from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of, id_of, path_id
+from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of, path_id
 from entitlements.http.state import State
 from entitlements.model import Outcome
 from entitlements.store.entry import Place
 from entitlements.store.log import Log, Search
-from entitlements.wire import Id, Seconds
+from entitlements.wire import Id, Seconds, id_of
 
 PATH = "/ops/v1/events"
 
@@ -71,13 +71,12 @@ async def show(request: Request[State]) -> Response:
 
 def _search(request: Request[State], given: Parameters) -> Search:
     outcome = given.choice(OUTCOME.name, *get_args(Outcome))
-    names = {name: given.text(name) for name in ("type", "customer", "subscription")}
     return Search(
         since=given.number(SINCE.name),
         until=given.number(UNTIL.name),
         account=account_of(request),
         outcome=None if outcome is None else convert(outcome, Outcome),
-        **{name: None if said is None else id_of(said, name) for name, said in names.items()},
+        **{name: given.id(name) for name in ("type", "customer", "subscription")},
     )
 
 

@@ -13,7 +13,6 @@ from entitlements.http.parameters import (
     KNOWN_AT,
     Parameter,
     Parameters,
-    id_of,
     subject_of,
 )
 from entitlements.http.state import State
@@ -29,10 +28,9 @@ async def one_customer(request: Request[State]) -> Response:
     One that nothing was ever heard of, or that is asked about longer ago than what is kept, has an explanation too.
     """
     given, state = Parameters.of(request, FEATURE, AT, KNOWN_AT), request.state
-    feature = given.text(FEATURE.name)
     question = Question(
         subject=subject_of(request),
-        feature=None if feature is None else id_of(feature, FEATURE.name),
+        feature=given.id(FEATURE.name),
         at=given.number(AT.name),
         known_at=given.number(KNOWN_AT.name),
     )

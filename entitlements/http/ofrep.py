@@ -24,7 +24,6 @@ from entitlements.http.parameters import (
     IF_NONE_MATCH,
     Parameter,
     account_of,
-    id_of,
     path_id,
 )
 from entitlements.http.problems import Problem, telling
@@ -32,7 +31,7 @@ from entitlements.http.queries import UNREADABLE, tags
 from entitlements.http.state import State
 from entitlements.model import CustomerRecord, Entitlement, Subject
 from entitlements.resolve import entitlement, entitlements, next_change
-from entitlements.wire import Id
+from entitlements.wire import Id, id_of
 
 Code = Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "GENERAL"]
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from entitlements.errors import BadRequest
 from entitlements.http.state import State
 from entitlements.model import Subject
-from entitlements.wire import Id, Seconds
+from entitlements.wire import Id, Seconds, id_if, id_of
 
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
@@ -82,8 +82,7 @@ class Parameters:
 
     def id(self, name: str) -> str | None:
         """Return an id, or null if not given."""
-        value = self._given.get(name)
-        return None if value is None else id_of(value, name)
+        return id_if(self._given.get(name), name)
 
     def choice(self, name: str, *choices: str) -> str | None:
         """Return one of some words, or null if not given."""
@@ -105,23 +104,12 @@ def newest_of(request: Request[State]) -> bool:
 
 def account_of(request: Request[State]) -> str | None:
     """Return the connected account that the `Stripe-Account` header names, as in Stripe's own API; null without one."""
-    named = request.headers.get("stripe-account")
-    return None if named is None else id_of(named, "the Stripe-Account header")
+    return id_if(request.headers.get("stripe-account"), "the Stripe-Account header")
 
 
 def path_id(request: Request[State], name: str) -> str:
     """Return an id that stands in the path. Raises BadRequest where it cannot be one."""
     return id_of(request.path_params[name], name)
-
-
-def id_of(value: str, name: str) -> str:
-    """Return a value that is an id. Raises BadRequest, which calls it by a name, where it cannot be one."""
-    try:
-        return msgspec.convert(value, Id)
-    except msgspec.ValidationError as error:
-        raise BadRequest(
-            f"{name} is no id. Ids have 1 to 255 characters, and no spaces among them."
-        ) from error
 
 
 def _no_number(name: str, value: str) -> BadRequest:

@@ -30,9 +30,9 @@ from entitlements.http.authzen.words import (
     read,
 )
 from entitlements.http.endpoint import either, routed
-from entitlements.http.parameters import id_of
 from entitlements.http.queries import MAX_CHECKS, UNREADABLE
 from entitlements.http.state import State
+from entitlements.wire import id_of
 
 
 class Check(Struct, frozen=True):

@@ -31,9 +31,9 @@ from entitlements.http.authzen.words import (
     read,
 )
 from entitlements.http.endpoint import routed
-from entitlements.http.parameters import id_of
 from entitlements.http.state import State
 from entitlements.resolve import entitlement, entitlements
+from entitlements.wire import id_of
 
 
 class SubjectSearch(Struct, frozen=True):
