@@ -1,4 +1,7 @@
-"""The command line in processes of its own: run to its end, or running beside a test."""
+"""The command line in processes of its own: run to its end, or running beside a test.
+
+They are forked of one that has imported it; a command that is named another way is started as it is named.
+"""
 
 import json
 import os
@@ -8,10 +11,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Protocol
 
 from entitlements.sandbox.peer import Peer
 from entitlements.store.embedded import running_url
 from tests.support.bodies import SECRET
+from tests.support.forking import forked
 from tests.support.servers import client, until
 
 COMMAND = (sys.executable, "-m", "entitlements")
@@ -34,15 +40,20 @@ def environment(**settings: str) -> dict[str, str]:
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(**settings),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    env, home = environment(**settings), Path.cwd()
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        process = forked(*arguments, env=env, home=home, out=out, err=err, session=False)
+        try:
+            code = process.wait(PATIENCE)
+        finally:
+            process.kill()
+        said = [_whole(stream) for stream in (out, err)]
+    return subprocess.CompletedProcess([*COMMAND, *arguments], code, *said)
+
+
+def _whole(stream: IO[str]) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 def refusal(finished: subprocess.CompletedProcess[str]) -> str:
@@ -54,10 +65,28 @@ def refusal(finished: subprocess.CompletedProcess[str]) -> str:
     return line.removeprefix("entitlements: ")
 
 
+class Process(Protocol):
+    """What a test asks of a process, started or forked."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the exit code, if it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code, once it has ended."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send a signal to it."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
 class Running:
     """A command that runs, in a session of its own as in a terminal of its own; what it says goes to files."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", out: Path, err: Path) -> None:
+    def __init__(self, process: Process, out: Path, err: Path) -> None:
         self.process = process
         self._out = out
         self._err = err
@@ -93,16 +122,20 @@ def running(
     *arguments: str, home: Path, command: Sequence[str] = COMMAND, env: Mapping[str, str]
 ) -> Iterator[Running]:
     """Run a command in a directory for as long as the block runs; end it there if it has not ended."""
-    with (home / "out.log").open("wb") as out, (home / "err.log").open("wb") as err:
-        process = subprocess.Popen(
-            [*command, *arguments],
-            cwd=home,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-        )
+    with (home / "out.log").open("w") as out, (home / "err.log").open("w") as err:
+        process: Process
+        if command == COMMAND:
+            process = forked(*arguments, env=env, home=home, out=out, err=err, session=True)
+        else:
+            process = subprocess.Popen(
+                [*command, *arguments],
+                cwd=home,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
     try:
         yield Running(process, home / "out.log", home / "err.log")
     finally:
