@@ -9,6 +9,7 @@ import typer
 from entitlements.cli.timeline import draw
 from entitlements.cli.times import span
 from entitlements.instants import rfc3339
+from entitlements.model import Subject
 from entitlements.reasons import RULES
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ IN, FURTHER = "  ", "     "
 
 def lines(found: "Explanation", width: int) -> Iterator[str]:
     """Yield the lines of an explanation, none of them longer than the width but for ids."""
-    whose = f"{found.account}/{found.customer}" if found.account else found.customer
+    whose = Subject(found.customer, found.account)
     known = "" if found.known_at is None else f", as known at {rfc3339(found.known_at)}"
     yield from _wrapped(f"{whose} at {rfc3339(found.at)}{known}", width)
     for note in (*([found.refused] if found.refused else []), *found.notes):

@@ -9,6 +9,7 @@ import typer
 from entitlements.cli import deeds
 from entitlements.cli.deeds import AsJson
 from entitlements.cli.sheets import AsCsv, Sheet, printer
+from entitlements.model import Subject
 from entitlements.wire import id_of
 
 if TYPE_CHECKING:
@@ -172,13 +173,12 @@ def _search(
 def _row(entry: "LogEntry") -> tuple[str, ...]:
     from entitlements.cli.times import rfc3339, span
 
-    whose = f"{entry.account}/{entry.customer}" if entry.account else entry.customer
     return (
         rfc3339(entry.received_at),
         "" if entry.delay is None else span(entry.delay),
         entry.id,
         entry.type,
         entry.outcome,
-        whose or "",
+        str(Subject(entry.customer, entry.account)) if entry.customer else "",
         entry.subscription or "",
     )

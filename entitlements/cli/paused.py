@@ -11,6 +11,7 @@ from entitlements.cli import deeds
 from entitlements.cli.deeds import AsJson
 from entitlements.cli.sheets import AsCsv, Printer, Sheet, pair, printer
 from entitlements.cli.times import rfc3339
+from entitlements.model import Subject
 from entitlements.wire import id_if
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _said(pause: "PauseCollection | None") -> str:
 
 
 def _customer(found: "Paused | There | Differs") -> str:
-    return f"{found.account}/{found.customer}" if found.account else found.customer
+    return str(Subject(found.customer, found.account))
 
 
 def _day(at: int | None) -> str:

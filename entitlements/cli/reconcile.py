@@ -13,6 +13,7 @@ from entitlements.cli import deeds, sheets, tables
 from entitlements.cli.deeds import Actor, AsJson, Confirmed
 from entitlements.cli.sheets import AsCsv, Sheet, pair
 from entitlements.cli.times import rfc3339
+from entitlements.model import Subject
 from entitlements.wire import id_if
 
 if TYPE_CHECKING:
@@ -194,9 +195,8 @@ class _Out:
 
 
 def _cells(found: "Drift") -> tuple[str, ...]:
-    customer = f"{found.account}/{found.customer}" if found.account else found.customer
     return (
-        pair(customer, found.subscription),
+        pair(str(Subject(found.customer, found.account)), found.subscription),
         found.cause.replace("_", " "),
         _side(found.status_here, found.pause_here),
         _side(found.status_there, found.pause_there),

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from entitlements.cli import deeds, tables
 from entitlements.cli.replay_options import Options
 from entitlements.cli.times import rfc3339
+from entitlements.model import Subject
 
 if TYPE_CHECKING:
     from entitlements.model import Outcome
@@ -114,7 +115,7 @@ def table(found: "Sequence[Difference]") -> None:
 def _cells(one: "Difference") -> tuple[str, ...]:
     since = None if one.since is UNSET else one.since
     return (
-        f"{one.account}/{one.customer}" if one.account else one.customer,
+        str(Subject(one.customer, one.account)),
         one.feature,
         one.kind,
         rfc3339(since),

@@ -175,5 +175,5 @@ async def _apart(
 
 
 def _said(difference: Difference) -> str:
-    whose = f"{difference.account}/" if difference.account else ""
-    return f"{whose}{difference.customer} {difference.kind} {difference.feature}"
+    subject = Subject(difference.customer, difference.account)
+    return f"{subject} {difference.kind} {difference.feature}"
