@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from entitlements.cli import deeds
 from entitlements.wire import id_if, id_of
 
 if TYPE_CHECKING:
     from entitlements.model import Entitlement, Subject
-    from entitlements.settings import Settings
+    from entitlements.store.store import Store
 
 
 class Asked(NamedTuple):
@@ -50,9 +51,6 @@ def check(  # noqa: PLR0913  one for each option
 
     Exit code 0 if it is granted, 1 if it is denied, 2 if that could not be told.
     """
-    import asyncio
-
-    from entitlements.cli import running
     from entitlements.cli.times import instant
     from entitlements.model import Subject
 
@@ -63,33 +61,26 @@ def check(  # noqa: PLR0913  one for each option
         at=None if at is None else instant(at, now),
         known_at=None if known_at is None else instant(known_at, now),
     )
-    settings = running.settings_from_environment()
-    with running.any_store_url(settings) as url:
-        found, as_of = asyncio.run(_answer(settings, url, asked, now))
+    found, as_of = deeds.with_store(
+        deeds.settings(), "check", lambda store: _answer(store, asked, now)
+    )
     _print(found, asked.subject, as_of, as_json=as_json)
     if not found.granted:
         raise typer.Exit(1)
 
 
-async def _answer(
-    settings: "Settings", url: str, asked: Asked, now: int
-) -> "tuple[Entitlement, int]":
+async def _answer(store: "Store", asked: Asked, now: int) -> "tuple[Entitlement, int]":
     """Return the answer, and the instant that it is about."""
     from entitlements.answers import Answers
     from entitlements.resolve import entitlement
-    from entitlements.store.store import Store
 
-    store = await Store.open(url, name="entitlements-check", durability=settings.durability)
-    try:
-        answers = Answers(store, await store.policy_in_force())
-        subject, at, known_at = asked.subject, asked.at, asked.known_at
-        if at is None:
-            record, at = await answers.now(subject, now, known_at=known_at)
-        else:
-            record = await answers.record(subject, at, known_at=known_at)
-        return entitlement(record, asked.feature, at), at
-    finally:
-        await store.close()
+    answers = Answers(store, await store.policy_in_force())
+    subject, at, known_at = asked.subject, asked.at, asked.known_at
+    if at is None:
+        record, at = await answers.now(subject, now, known_at=known_at)
+    else:
+        record = await answers.record(subject, at, known_at=known_at)
+    return entitlement(record, asked.feature, at), at
 
 
 def _print(found: "Entitlement", subject: "Subject", as_of: int, *, as_json: bool) -> None:

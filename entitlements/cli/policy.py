@@ -1,6 +1,5 @@
 """`entitlements policy`: state what a pause means, see what an edit would do, put it in force."""
 
-import asyncio
 import csv
 import sys
 import time
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from entitlements.cli import deeds
 
 if TYPE_CHECKING:
     from entitlements.policy import Policy
@@ -37,10 +38,10 @@ MaxLoss = Annotated[
 @app.command()
 def check(file: File = None) -> None:
     """Read a policy and print its effective table."""
-    from entitlements.cli import running, tables
+    from entitlements.cli import tables
     from entitlements.policy_words import effective_rows
 
-    policy = _load(file, running.settings_from_environment())
+    policy = _load(file, deeds.settings())
     tables.show(("scope", "subscription", "access", "rule"), effective_rows(policy))
     typer.echo(f"digest {policy.digest}", err=True)
 
@@ -52,10 +53,9 @@ def preview(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every difference as CSV.")] = False,
 ) -> None:
     """Show who would gain and who would lose access under a policy. Writes nothing."""
-    from entitlements.cli import running
     from entitlements.preview import COLUMNS, preview, row
 
-    settings = running.settings_from_environment()
+    settings = deeds.settings()
     policy = _load(file, settings)
     out = csv.writer(sys.stdout)
     if as_csv:
@@ -84,10 +84,9 @@ def apply_policy(
 
     Without --apply or --max-loss only the preview is made.
     """
-    from entitlements.cli import running
     from entitlements.preview import apply, preview
 
-    settings = running.settings_from_environment()
+    settings = deeds.settings()
     policy, now = _load(file, settings), int(time.time())
     tally = _walk(settings, lambda store: preview(store, policy, now), "previewing")
     _report(tally, policy)
@@ -118,26 +117,19 @@ def _walk(
     each: Callable[["Step"], None] = lambda _: None,
 ) -> "Tally":
     """Follow a walk over the store to its end, with a bar on a terminal's standard error; return its sums."""
-    from entitlements.cli import running
     from entitlements.cli.progress import progress
     from entitlements.preview import Tally
-    from entitlements.store.store import Store
 
-    async def follow(url: str) -> Tally:
-        store = await Store.open(url, name="entitlements-policy", durability=settings.durability)
+    async def follow(store: "Store") -> Tally:
         tally = Tally()
-        try:
-            with progress(doing) as bar:
-                async for step in steps(store):
-                    tally.add(step)
-                    each(step)
-                    bar(step.share, f"{tally.customers} customers")
-        finally:
-            await store.close()
+        with progress(doing) as bar:
+            async for step in steps(store):
+                tally.add(step)
+                each(step)
+                bar(step.share, f"{tally.customers} customers")
         return tally
 
-    with running.any_store_url(settings) as url:
-        return asyncio.run(follow(url))
+    return deeds.with_store(settings, "policy", follow)
 
 
 def _report(tally: "Tally", policy: "Policy", *, err: bool = False) -> None:
