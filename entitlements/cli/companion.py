@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from entitlements.cli.trigger_options import credentials
+from entitlements.cli import credentials
 from entitlements.errors import EntitlementsError
 from entitlements.sandbox.peer import Peer, connect
 
@@ -81,7 +81,7 @@ def _ready(process: "subprocess.Popen[bytes]", home: Path, log: Path) -> Peer:
 def _found(home: Path) -> Peer | None:
     """Return the service once it answers. Until then its file may be missing, or written in part."""
     try:
-        found = credentials(home)
+        found = credentials.load(home)
         if found is None:
             return None
         peer = Peer(found.url, found.webhook_secret, found.read_token)

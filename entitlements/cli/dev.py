@@ -1,14 +1,15 @@
 """`entitlements dev`: everything in one process tree, with nothing to configure."""
 
-import json
 import secrets
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entitlements.cli import credentials
+from entitlements.cli.credentials import Credentials
 from entitlements.cli.token import digest, make
 from entitlements.settings import Settings, Token
 
@@ -17,21 +18,6 @@ if TYPE_CHECKING:
 
 KEY = "sk_test_sandbox"
 """The sandbox's key: any of test mode would do."""
-
-CREDENTIALS = "dev.json"
-"""In the data directory while `dev` runs, so that `entitlements trigger` needs no options."""
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What callers of a running `dev` need."""
-
-    url: str
-    webhook_secret: str
-    read_token: str
-    operate_token: str
-    stripe_api_base: str = ""
-    """Where the sandbox Stripe is."""
 
 
 def dev(
@@ -49,22 +35,16 @@ def dev(
     from entitlements.sandbox.world import Sandbox
 
     given = running.settings_from_environment()
-    settings, credentials = with_credentials(
-        replace(
-            given, port=given.port if port is None else port, data_dir=data_dir or given.data_dir
-        )
-    )
-    path = settings.data_dir / CREDENTIALS
+    port = given.port if port is None else port
+    home = data_dir or given.data_dir
+    settings, made = with_credentials(replace(given, port=port, data_dir=home))
     sandbox = Sandbox()
 
     def ready(url: str, base: str) -> None:
-        found = replace(credentials, url=url, stripe_api_base=base)
+        found = replace(made, url=url, stripe_api_base=base)
         hook = f"{url}/webhooks/stripe"
-        sandbox.deliveries.register(hook, [], sandbox.now(), credentials.webhook_secret)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # with another store, nobody has
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(asdict(found), indent=2) + "\n")
+        sandbox.deliveries.register(hook, [], sandbox.now(), made.webhook_secret)
+        credentials.save(home, found)
         typer.echo(welcome(found, settings))
 
     async def serve(store: "OwnStore") -> None:
@@ -75,7 +55,7 @@ def dev(
         try:
             running.run(lambda: serve(store))
         finally:
-            path.unlink(missing_ok=True)
+            credentials.forget(home)
 
 
 def _of(settings: Settings, base: str) -> Settings:

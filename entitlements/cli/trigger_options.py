@@ -5,19 +5,18 @@ from pathlib import Path
 from secrets import SystemRandom
 from typing import Annotated
 
-import msgspec
 import typer
 
-from entitlements.cli.dev import CREDENTIALS, Credentials
+from entitlements.cli import credentials
+from entitlements.cli.credentials import URL, BearerToken, Url
 from entitlements.cli.times import instant
-from entitlements.errors import EntitlementsError, SettingsError
+from entitlements.errors import SettingsError
 from entitlements.sandbox import memory
 from entitlements.sandbox.ids import random_ids
 from entitlements.sandbox.peer import Peer
 from entitlements.sandbox.shapes import LATEST
 from entitlements.sandbox.stage import Stage, Wishes
 
-URL = "http://127.0.0.1:8000"
 TIME = "Unix seconds, RFC 3339, or an offset such as +30d or -2h."
 
 
@@ -25,12 +24,7 @@ TIME = "Unix seconds, RFC 3339, or an offset such as +30d or -2h."
 class Options:
     """What every command takes."""
 
-    url: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ENTITLEMENTS_URL", help=f"The service. [default: that of `dev`, or {URL}]"
-        ),
-    ] = None
+    url: Url = None
     secret: Annotated[
         str | None,
         typer.Option(
@@ -38,12 +32,7 @@ class Options:
             help="Signing secret; the first of several. [default: that of `dev`]",
         ),
     ] = None
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ENTITLEMENTS_TOKEN", help="Bearer token to ask with. [default: that of `dev`]"
-        ),
-    ] = None
+    token: BearerToken = None
     data_dir: Annotated[
         Path,
         typer.Option(
@@ -85,22 +74,9 @@ class Options:
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
 
 
-def credentials(home: Path) -> Credentials | None:
-    """Return what a running `dev` wrote of itself; null where none runs. Raises EntitlementsError."""
-    path = home / CREDENTIALS
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Credentials)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise EntitlementsError(
-            f"Cannot read {path} ({error}). Stop `entitlements dev` and start it again."
-        ) from error
-
-
 def peer(options: Options) -> Peer:
     """Return the service that the options name, or else the `dev` of this data directory."""
-    found = credentials(options.data_dir)
+    found = credentials.load(options.data_dir)
     given = (options.secret or "").split(",")[0].strip()
     secret = given or (found.webhook_secret if found else None)
     if not secret:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from entitlements.cli import credentials
+from entitlements.cli.credentials import URL, BearerToken, Url
 from entitlements.cli.event_stream import Event, events
 from entitlements.cli.times import rfc3339
-from entitlements.cli.trigger_options import URL, credentials
 from entitlements.errors import EntitlementsError, SettingsError
 
 if TYPE_CHECKING:
@@ -48,18 +49,8 @@ class Options:
     since: Annotated[
         str | None, typer.Option(help="Begin after this cursor. [default: at now]")
     ] = None
-    url: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ENTITLEMENTS_URL", help=f"The service. [default: that of `dev`, or {URL}]"
-        ),
-    ] = None
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="ENTITLEMENTS_TOKEN", help="Bearer token to ask with. [default: that of `dev`]"
-        ),
-    ] = None
+    url: Url = None
+    token: BearerToken = None
     data_dir: Annotated[
         Path, typer.Option(envvar="ENTITLEMENTS_DATA_DIR", help="Where `dev` keeps files.")
     ] = Path(".entitlements")
@@ -92,7 +83,7 @@ watch.__dict__["__signature__"] = inspect.signature(Options)
 
 def _service(options: Options) -> tuple[str, str]:
     """Return where the service is, and the token to show it. Raises SettingsError where there is none."""
-    found = credentials(options.data_dir)
+    found = credentials.load(options.data_dir)
     shown = options.token or (found.read_token if found else None)
     if not shown:
         raise SettingsError(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from stripe import StripeClient
 
-from entitlements.cli.dev import CREDENTIALS, KEY, Credentials, welcome, with_credentials
+from entitlements.cli.credentials import FILE, Credentials
+from entitlements.cli.dev import KEY, welcome, with_credentials
 from entitlements.cli.token import digest
 from entitlements.sandbox.peer import Peer, Question, connect
 from entitlements.settings import Settings, Token
@@ -74,7 +75,7 @@ def test_what_it_shows_works_until_ctrl_c(tmp_path: Path) -> None:
         "dev", "--port", "0", "--data-dir", str(data), home=tmp_path, env=environment()
     ) as service:
         service.until("Ctrl-C stops it")
-        path = data / CREDENTIALS
+        path = data / FILE
         found = Credentials(**json.loads(path.read_text()))
         mode = stat.S_IMODE(path.stat().st_mode)
         triggers = [words[1:] for words in pasted(service.out) if words[0] == "entitlements"]
@@ -105,7 +106,7 @@ def test_it_can_use_a_store_that_runs(tmp_path: Path, store_url: str) -> None:
     with running("dev", "--data-dir", "made", home=tmp_path, env=env) as service:
         service.until("Ctrl-C stops it")
 
-        assert [file.name for file in (tmp_path / "made").iterdir()] == [CREDENTIALS]
+        assert [file.name for file in (tmp_path / "made").iterdir()] == [FILE]
         assert service.stop() == 0
 
 
@@ -134,7 +135,7 @@ def test_its_sandbox_is_driven_as_stripe_is(tmp_path: Path) -> None:
         "dev", "--port", "0", "--data-dir", str(tmp_path), home=tmp_path, env=environment()
     ) as service:
         service.until("Ctrl-C stops it")
-        found = Credentials(**json.loads((tmp_path / CREDENTIALS).read_text()))
+        found = Credentials(**json.loads((tmp_path / FILE).read_text()))
         v1 = StripeClient(KEY, base_addresses={"api": found.stripe_api_base}).v1
         customer = v1.customers.create({"name": "A customer"}).id
         product = v1.products.create({"name": "Pro"}).id
