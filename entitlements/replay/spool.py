@@ -1,12 +1,12 @@
 """Events that can be read only once, kept on the disk to be read again: in a file without a name."""
 
 import tempfile
-import zlib
 from collections.abc import Iterator
 
 import msgspec
 
 from entitlements.replay.offer import Load, of_body
+from entitlements.store.packed import pack, unpack
 
 _LENGTH = 8
 """Bytes."""
@@ -26,7 +26,7 @@ class Spool:
 
     def kept(self, load: Load) -> Load:
         """Keep a load, and return it."""
-        bodies = [zlib.compress(offer.read(), level=1) for offer in load.offers]
+        bodies = [pack(offer.read()) for offer in load.offers]
         raw = _encode((load.cursor, load.share, list(load.unreadable), bodies))
         self._file.write(len(raw).to_bytes(_LENGTH))
         self._file.write(raw)
@@ -41,5 +41,5 @@ class Spool:
         self._file.seek(0)
         while head := self._file.read(_LENGTH):
             at, share, unreadable, packed = _decode(self._file.read(int.from_bytes(head)))
-            bodies = [zlib.decompress(body) for body in packed]
+            bodies = [unpack(body) for body in packed]
             yield Load([of_body(body) for body in bodies], at, share, unreadable)

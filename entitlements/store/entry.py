@@ -1,14 +1,15 @@
 """A line of the event log."""
 
-import zlib
 from collections.abc import Mapping
 from typing import NamedTuple, Self, get_args
 
 from msgspec import Struct, convert
+from msgspec.structs import asdict
 
 from entitlements.cursor import Position, position
 from entitlements.model import Outcome, Subject
 from entitlements.store import keys
+from entitlements.store.packed import pack, unpack
 
 Value = str | int | bytes
 """What a command to the store can carry."""
@@ -30,12 +31,11 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     def fields(self) -> list[Value]:
         """Return stream fields and values; the body compressed, empty ones left out."""
-        named = {name: getattr(self, name) for name in self.__struct_fields__}
-        named["body"] = zlib.compress(self.body, level=1)
+        named = asdict(self) | {"body": pack(self.body)}
         return [
             part
             for name, value in named.items()
-            if value not in {None, ""}
+            if value is not None and value != ""
             for part in (name, value)
         ]
 
@@ -128,4 +128,4 @@ class Logged(NamedTuple):
     @property
     def body(self) -> bytes:
         """Return the body as it was sent."""
-        return zlib.decompress(self.fields[b"body"])
+        return unpack(self.fields[b"body"])

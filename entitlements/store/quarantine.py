@@ -3,7 +3,6 @@
 Nothing here expires and nothing is trimmed. An event waits in the partition of its id.
 """
 
-import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from entitlements.model import Subject
 from entitlements.store import keys, places
 from entitlements.store.audit import Record
 from entitlements.store.client import reaching
+from entitlements.store.packed import unpack
 from entitlements.store.replies import script
 from entitlements.store.store import KEEP_MARK, Store
 
@@ -80,7 +80,7 @@ async def naming(store: Store, subject: Subject, look: int) -> list[Waiting]:
 
 
 def _names(body: bytes, named: Sequence[bytes]) -> bool:
-    said = zlib.decompress(body)
+    said = unpack(body)
     return all(name in said for name in named)
 
 
@@ -91,7 +91,7 @@ async def one(store: Store, event: str) -> tuple[Waiting, bytes]:
         raise NotFound(
             f"{event} does not wait in the quarantine: it was never put there, or is settled already."
         )
-    return _waiting(fields), zlib.decompress(fields["body"])
+    return _waiting(fields), unpack(fields["body"])
 
 
 async def stays(store: Store, event: str, why: str, record: Record) -> bool:

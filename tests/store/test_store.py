@@ -1,7 +1,6 @@
 """The store's contract, held by every server there is: all of an event or nothing, once, and for good."""
 
 import asyncio
-import zlib
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, suppress
@@ -29,6 +28,7 @@ from entitlements.store import keys
 from entitlements.store.cold import NOTHING
 from entitlements.store.embedded import EmbeddedStore
 from entitlements.store.entry import Entry
+from entitlements.store.packed import unpack
 from entitlements.store.retention import trim
 from entitlements.store.store import BATCH, NOBODY, Store
 from tests.support.bodies import encoded, event, pausing, subscription, update
@@ -223,7 +223,7 @@ async def test_the_log_holds_the_event_itself(store: Store, redis_url: str) -> N
     body = event(PLAIN | {"metadata": {"name": "Zoë"}})
     await take(store, body)
     (line,) = entries(redis_url, "log")
-    assert zlib.decompress(line.pop(b"body")) == encoded(body)
+    assert unpack(line.pop(b"body")) == encoded(body)
     assert line == {
         b"event": b"evt_1",
         b"type": b"customer.subscription.created",
