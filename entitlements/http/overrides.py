@@ -34,7 +34,7 @@ EXPIRES_WITHIN = Parameter(
 )
 
 
-class Given(Struct, forbid_unknown_fields=True):
+class OverrideWanted(Struct, forbid_unknown_fields=True):
     """An override as it is set."""
 
     access: Literal["grant", "deny"]
@@ -42,7 +42,7 @@ class Given(Struct, forbid_unknown_fields=True):
     expires_at: Seconds | None = None
 
 
-class Shown(Struct, frozen=True, kw_only=True, tag_field="object", tag="override"):
+class OverrideShown(Struct, frozen=True, kw_only=True, tag_field="object", tag="override"):
     """An override that holds, or held until now. Times are Unix seconds."""
 
     customer: str
@@ -61,7 +61,7 @@ class Shown(Struct, frozen=True, kw_only=True, tag_field="object", tag="override
     """After a write: what is answered now."""
 
 
-class Said(Struct, frozen=True, tag_field="object", tag="override_change"):
+class OverrideSaid(Struct, frozen=True, tag_field="object", tag="override_change"):
     """What was once said about a feature."""
 
     feature: str
@@ -73,18 +73,18 @@ class Said(Struct, frozen=True, tag_field="object", tag="override_change"):
     by: str | None
 
 
-class Listing(Struct, frozen=True, tag_field="object", tag="list"):
+class OverrideList(Struct, frozen=True, tag_field="object", tag="list"):
     """The overrides of a customer that hold, and all that was said before, the newest first."""
 
-    data: Sequence[Shown]
+    data: Sequence[OverrideShown]
     has_more: bool
     url: str
-    history: Sequence[Said]
+    history: Sequence[OverrideSaid]
     history_from: int
     """The instant from which on the history is whole; 0 where nothing of it is gone."""
 
 
-class Expiring(Page[Shown], frozen=True):
+class ExpiringList(Page[OverrideShown], frozen=True):
     """A page of overrides of all customers, those that expire first coming first."""
 
     url: str = EXPIRING
@@ -96,7 +96,7 @@ async def of_customer(request: Request[State]) -> Response:
     subject, state = subject_of(request), request.state
     found = await overrides.of_customer(state["store"], subject, int(state["clock"]()))
     return answer(
-        Listing(
+        OverrideList(
             data=[_shown(subject, word) for word in found.holding],
             has_more=False,
             url=request.url.path,
@@ -120,7 +120,7 @@ async def put(request: Request[State]) -> Response:
     A denial comes before what any subscription grants, and either before what people review and what policy says.
     """
     Parameters.of(request)
-    said = await given(request, Given, SHAPE)
+    said = await given(request, OverrideWanted, SHAPE)
     subject, feature = subject_of(request), path_id(request, "feature")
     return await _write(request, Wish(subject, feature, said.access, said.expires_at), said.reason)
 
@@ -154,12 +154,12 @@ async def expiring(request: Request[State]) -> Response:
         Span(now + 1, until),
     )
     data = [replace(_shown(place.subject, word), id=place.id) for place, word in found.found]
-    return answer(Expiring(data, found.more))
+    return answer(ExpiringList(data, found.more))
 
 
-def _shown(subject: Subject, word: Word[Override]) -> Shown:
+def _shown(subject: Subject, word: Word[Override]) -> OverrideShown:
     assert word.said  # it holds, or did until now
-    return Shown(
+    return OverrideShown(
         customer=subject.customer,
         account=subject.account or UNSET,
         feature=word.about,
@@ -171,9 +171,9 @@ def _shown(subject: Subject, word: Word[Override]) -> Shown:
     )
 
 
-def _said(word: Word[Override]) -> Said:
+def _said(word: Word[Override]) -> OverrideSaid:
     said = word.said
-    return Said(
+    return OverrideSaid(
         feature=word.about,
         access=said.access if said else None,
         reason=said.reason if said else word.reason,
@@ -193,7 +193,7 @@ routes = routed(
         handler=expiring,
         scope="operate",
         parameters=(EXPIRES_WITHIN, LIMIT, STARTING_AFTER),
-        answers={200: Expiring},
+        answers={200: ExpiringList},
     ),
     Endpoint(
         method="GET",
@@ -201,7 +201,7 @@ routes = routed(
         handler=of_customer,
         scope="operate",
         parameters=(ACCOUNT,),
-        answers={200: Listing},
+        answers={200: OverrideList},
     ),
     Endpoint(
         method="GET",
@@ -209,7 +209,7 @@ routes = routed(
         handler=one,
         scope="operate",
         parameters=(ACCOUNT,),
-        answers={200: Shown},
+        answers={200: OverrideShown},
         refusals=(NotFound, StoreUnavailable),
     ),
     Endpoint(
@@ -218,9 +218,9 @@ routes = routed(
         handler=put,
         scope="operate",
         parameters=(ACCOUNT,),
-        body=Given,
+        body=OverrideWanted,
         example=_EXAMPLE,
-        answers={200: Shown},
+        answers={200: OverrideShown},
         refusals=(Conflict, StoreError),
     ),
     Endpoint(
@@ -229,7 +229,7 @@ routes = routed(
         handler=delete,
         scope="operate",
         parameters=(WHY, ACCOUNT),
-        answers={200: Shown},
+        answers={200: OverrideShown},
         refusals=(NotFound, StoreError),
     ),
 )

@@ -25,7 +25,7 @@ STARTING_AFTER = Parameter(
 )
 
 
-class Entry(Struct, frozen=True, tag_field="object", tag="quarantine_entry"):
+class QuarantineEntry(Struct, frozen=True, tag_field="object", tag="quarantine_entry"):
     """An event that waits. Times are Unix seconds."""
 
     id: str
@@ -38,24 +38,24 @@ class Entry(Struct, frozen=True, tag_field="object", tag="quarantine_entry"):
     attempts: int
 
 
-class Listing(Page[Entry], frozen=True):
+class QuarantineList(Page[QuarantineEntry], frozen=True):
     """A page, the newest first, in Stripe's shape."""
 
     url: str = PATH
 
 
-class Shown(Struct, frozen=True, tag_field="object", tag="quarantine_view"):
+class QuarantineView(Struct, frozen=True, tag_field="object", tag="quarantine_view"):
     """One event that waits, with its body (secrets left out) and what a retry would make of it."""
 
-    entry: Entry
+    entry: QuarantineEntry
     body: Raw
     retry: Settled
 
 
-class Discarded(Struct, frozen=True, tag_field="object", tag="quarantine_discard"):
+class QuarantineDiscarded(Struct, frozen=True, tag_field="object", tag="quarantine_discard"):
     """What is gone."""
 
-    entry: Entry
+    entry: QuarantineEntry
 
 
 async def listing(request: Request[State]) -> Response:
@@ -64,7 +64,7 @@ async def listing(request: Request[State]) -> Response:
     limit = pages.limit(parameters)
     after = await _place(request.state, parameters.text(STARTING_AFTER.name))
     found = await waiting_room.page(request.state["store"], limit + 1, after)
-    return answer(Listing([_entry(w) for w in found[:limit]], len(found) > limit))
+    return answer(QuarantineList([_entry(w) for w in found[:limit]], len(found) > limit))
 
 
 async def _place(state: State, event: str | None) -> Place | None:
@@ -87,7 +87,7 @@ async def show(request: Request[State]) -> Response:
     retry = await quarantine.foresee(
         state["store"], event, int(state["clock"]()), livemode=livemode
     )
-    return answer(Shown(_entry(waiting), Raw(redact.shown(raw).encode()), retry))
+    return answer(QuarantineView(_entry(waiting), Raw(redact.shown(raw).encode()), retry))
 
 
 async def retry(request: Request[State]) -> Response:
@@ -105,11 +105,11 @@ async def discard(request: Request[State]) -> Response:
     deed = deeds.deed(request, (await given(request, Reasoned, SHAPE)).reason)
     async with state["watch"].safe():
         found = await quarantine.discard(state["store"], event, deed)
-    return answer(Discarded(_entry(found)))
+    return answer(QuarantineDiscarded(_entry(found)))
 
 
-def _entry(found: Waiting) -> Entry:
-    return Entry(
+def _entry(found: Waiting) -> QuarantineEntry:
+    return QuarantineEntry(
         id=found.event,
         event=found.event,
         type=found.type,
@@ -130,14 +130,14 @@ routes = routed(
         handler=listing,
         scope="operate",
         parameters=(LIMIT, STARTING_AFTER),
-        answers={200: Listing},
+        answers={200: QuarantineList},
     ),
     Endpoint(
         method="GET",
         path=f"{PATH}/{{event}}",
         handler=show,
         scope="operate",
-        answers={200: Shown},
+        answers={200: QuarantineView},
         refusals=(NotFound, StoreUnavailable),
     ),
     Endpoint(
@@ -157,7 +157,7 @@ routes = routed(
         scope="operate",
         body=Reasoned,
         example=_EXAMPLE,
-        answers={200: Discarded},
+        answers={200: QuarantineDiscarded},
         refusals=(NotFound, StoreError),
     ),
 )

@@ -26,20 +26,20 @@ Status = Literal["waiting", "decided"]
 STATUS = Parameter("status", Status, "Those that wait (without it), or those that are decided.")
 
 
-class Given(Struct, forbid_unknown_fields=True):
+class ReviewWanted(Struct, forbid_unknown_fields=True):
     """A decision."""
 
     decision: Literal["grant", "revoke"]
     reason: Reason
 
 
-class Listing(LinkedPage[Waiting], frozen=True):
+class ReviewList(LinkedPage[Waiting], frozen=True):
     """A page, what waits for longest coming first."""
 
     url: str = PATH
 
 
-class Decided(Struct, frozen=True, kw_only=True, tag_field="object", tag="review_decision"):
+class ReviewDecided(Struct, frozen=True, kw_only=True, tag_field="object", tag="review_decision"):
     """What was decided, and what is answered from then on about each feature of the subscription."""
 
     customer: str
@@ -68,13 +68,13 @@ async def listing(request: Request[State]) -> Response:
         pages.place(parameters),
         decided=parameters.choice(STATUS.name, "waiting", "decided") == "decided",
     )
-    return answer(Listing.of(found.found, found.following and found.following.id))
+    return answer(ReviewList.of(found.found, found.following and found.following.id))
 
 
 async def decide(request: Request[State]) -> Response:
     """Decide, for as long as this pause lasts. What was decided before about it is replaced."""
     Parameters.of(request)
-    said = await given(request, Given, SHAPE)
+    said = await given(request, ReviewWanted, SHAPE)
     return await _write(request, said.decision, said.reason)
 
 
@@ -93,7 +93,7 @@ async def _write(
         saying = await reviews.write(state["store"], Wish(subject, name, access), deed)
     decision = saying.after.decisions[name]
     return answer(
-        Decided(
+        ReviewDecided(
             customer=subject.customer,
             account=subject.account,
             subscription=name,
@@ -116,7 +116,7 @@ routes = routed(
         handler=listing,
         scope="operate",
         parameters=(STATUS, LIMIT, STARTING_AFTER),
-        answers={200: Listing},
+        answers={200: ReviewList},
     ),
     Endpoint(
         method="POST",
@@ -124,9 +124,9 @@ routes = routed(
         handler=decide,
         scope="operate",
         parameters=(ACCOUNT,),
-        body=Given,
+        body=ReviewWanted,
         example=_EXAMPLE,
-        answers={200: Decided},
+        answers={200: ReviewDecided},
         refusals=(NotFound, Conflict, StoreError),
     ),
     Endpoint(
@@ -135,7 +135,7 @@ routes = routed(
         handler=undo,
         scope="operate",
         parameters=(WHY, ACCOUNT),
-        answers={200: Decided},
+        answers={200: ReviewDecided},
         refusals=(NotFound, StoreError),
     ),
 )
