@@ -16,7 +16,7 @@ from entitlements.errors import (
     StripeUnavailable,
 )
 from entitlements.http import deeds
-from entitlements.http.deeds import Reason, Reasoned, answer, given
+from entitlements.http.deeds import Reason, Reasoned, answer, given, given_reason
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.parameters import ACCOUNT, Parameter, Parameters, account_of, path_id
 from entitlements.http.state import State
@@ -69,8 +69,7 @@ async def pause(request: Request[State]) -> Response:
 
 async def resume(request: Request[State]) -> Response:
     """Collect payment for a subscription again, at Stripe; tell what Stripe holds now."""
-    asked = await given(request, Reasoned, '{"reason": "…"}')
-    return await _change(request, None, asked.reason)
+    return await _change(request, None, await given_reason(request))
 
 
 async def _change(request: Request[State], pause: Pause | None, reason: str) -> Response:

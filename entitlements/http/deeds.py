@@ -42,6 +42,11 @@ async def given(request: Request[State], kind: type[Given], shape: str) -> Given
         ) from error
 
 
+async def given_reason(request: Request[State]) -> str:
+    """Return the reason of a call whose body says nothing else. Raises BadRequest."""
+    return (await given(request, Reasoned, '{"reason": "…"}')).reason
+
+
 def reasoned(text: str | None) -> str:
     """Return what is given as a reason. Raises BadRequest where it cannot be one."""
     try:

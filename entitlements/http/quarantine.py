@@ -7,7 +7,7 @@ from starlette.responses import Response
 from entitlements import quarantine, redact
 from entitlements.errors import BadRequest, Conflict, NotFound, StoreError, StoreUnavailable
 from entitlements.http import deeds, pages
-from entitlements.http.deeds import Reasoned, answer, given
+from entitlements.http.deeds import Reasoned, answer, given_reason
 from entitlements.http.endpoint import Endpoint, routed
 from entitlements.http.pages import LIMIT, Page
 from entitlements.http.parameters import Parameter, Parameters, path_id
@@ -18,7 +18,6 @@ from entitlements.store.quarantine import Place, Waiting
 from entitlements.wire import Id
 
 PATH = "/ops/v1/quarantine"
-SHAPE = '{"reason": "…"}'
 
 STARTING_AFTER = Parameter(
     "starting_after", Id, "The id of the entry behind which the page begins."
@@ -93,7 +92,7 @@ async def show(request: Request[State]) -> Response:
 async def retry(request: Request[State]) -> Response:
     """Try one again: its outcome, or `quarantined` and why it stays."""
     event, state = path_id(request, "event"), request.state
-    deed = deeds.deed(request, (await given(request, Reasoned, SHAPE)).reason)
+    deed = deeds.deed(request, await given_reason(request))
     async with state["watch"].safe():
         found = await quarantine.retry(state["store"], state["ingest"], event, deed)
     return answer(found)
@@ -102,7 +101,7 @@ async def retry(request: Request[State]) -> Response:
 async def discard(request: Request[State]) -> Response:
     """Take one out for good."""
     event, state = path_id(request, "event"), request.state
-    deed = deeds.deed(request, (await given(request, Reasoned, SHAPE)).reason)
+    deed = deeds.deed(request, await given_reason(request))
     async with state["watch"].safe():
         found = await quarantine.discard(state["store"], event, deed)
     return answer(QuarantineDiscarded(_entry(found)))
