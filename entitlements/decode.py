@@ -52,9 +52,14 @@ class NotUnderstood(Struct, frozen=True):
 Decoded = SubscriptionEvent | OtherEvent | NotUnderstood
 
 
+_OF_ACCESS = TYPES | {READ}
+_SUBSCRIPTION = b"customer.subscription."
+"""What the body of an event about a subscription has in it, in its type; READ, which is our own, need not be quick."""
+
 _READ_FROM_PREVIOUS = frozenset(wire.Subscription.__struct_fields__) - {"id", "customer", "object"}
 _event = msgspec.json.Decoder(wire.Event)
 _data = msgspec.json.Decoder(wire.Data)
+_usual = msgspec.json.Decoder(wire.Usual)
 _named = msgspec.json.Decoder(wire.Named)
 
 
@@ -77,7 +82,7 @@ def glimpse(body: bytes) -> Glimpse | None:
         if event.object != "event":
             return None
         seen = Glimpse(event.id, event.type, event.created, event.account)
-        if event.type not in TYPES and event.type != READ:
+        if event.type not in _OF_ACCESS:
             return seen
         about = _named.decode(event.data).object
         customer = about.customer if isinstance(about.customer, str) else about.customer.id
@@ -92,40 +97,69 @@ def decode(body: bytes, metadata_key: str | None = None) -> Decoded:
     Raises BadRequest where it is not JSON at all.
     """
     try:
-        event = _event.decode(body)
-        if event.object != "event":
-            return NotUnderstood(f"object is {event.object!r}, not 'event'", event.id, event.type)
-        return _read(event, metadata_key)
+        return _at_once(body, metadata_key) or _step_by_step(body, metadata_key)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _not_understood(body, str(error))
     except RecursionError:
         return NotUnderstood("it is nested too deeply to be read")
 
 
-def _read(event: wire.Event, metadata_key: str | None) -> Decoded:
-    if event.type not in TYPES and event.type != READ:
+def _at_once(body: bytes, metadata_key: str | None) -> SubscriptionEvent | None:
+    """Read what nearly all events are, in half the time: the body once, and of what was before what we read alone."""
+    if _SUBSCRIPTION not in body:
+        return None
+    try:
+        event = _usual.decode(body)
+    except msgspec.DecodeError:
+        return None
+    if event.type not in _OF_ACCESS:
+        return None
+    previous = event.data.previous_attributes
+    before = msgspec.to_builtins(previous) if isinstance(previous, wire.Old) else None
+    return _read(event, event.data.object, before, metadata_key)
+
+
+def _step_by_step(body: bytes, metadata_key: str | None) -> Decoded:
+    """Read anything: the envelope first, and what it holds only where that speaks of access."""
+    event = _event.decode(body)
+    if event.object != "event":
+        return NotUnderstood(f"object is {event.object!r}, not 'event'", event.id, event.type)
+    if event.type not in _OF_ACCESS:
         return OtherEvent(event.id, event.type, event.created, event.livemode, event.account)
     data = _data.decode(event.data)
-    customer = data.object.customer
+    previous = data.previous_attributes
+    before = previous if isinstance(previous, dict) else None
+    return _read(event, data.object, before, metadata_key)
+
+
+def _read(
+    event: wire.Event | wire.Usual,
+    sent: wire.Subscription,
+    previous: dict[str, Any] | None,
+    metadata_key: str | None,
+) -> SubscriptionEvent:
+    customer = sent.customer
     return SubscriptionEvent(
-        fact=_fact(event, data, metadata_key),
+        fact=_fact(event, sent, previous, metadata_key),
         subject=Subject(customer if isinstance(customer, str) else customer.id, event.account),
-        subscription=data.object.id,
+        subscription=sent.id,
         livemode=event.livemode,
     )
 
 
-def _fact(event: wire.Event, data: wire.Data, metadata_key: str | None) -> Fact:
-    snapshot = _snapshot(data.object, metadata_key)
-    previous = data.previous_attributes
+def _fact(
+    event: wire.Event | wire.Usual,
+    sent: wire.Subscription,
+    previous: dict[str, Any] | None,
+    metadata_key: str | None,
+) -> Fact:
+    snapshot = _snapshot(sent, metadata_key)
     return Fact(
         event=event.id,
         type=event.type,
         created=event.created,
         snapshot=snapshot,
-        before=_before(data.object, snapshot, previous, metadata_key)
-        if isinstance(previous, dict)
-        else None,
+        before=None if previous is None else _before(sent, snapshot, previous, metadata_key),
         request=event.request.id if isinstance(event.request, wire.Request) else event.request,
     )
 

@@ -6,7 +6,7 @@ Source: https://docs.stripe.com/api/events/object and https://docs.stripe.com/ap
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -150,3 +150,62 @@ class Data(Struct):
 
     object: Subscription
     previous_attributes: dict[str, Any] | UnsetType | None = UNSET
+
+
+class OldPrice(Struct):
+    """What a price was like, as far as it is read; whatever it says may be missing, or be anything."""
+
+    id: Any = UNSET
+    product: Any = UNSET
+    lookup_key: Any = UNSET
+
+
+class OldItem(Struct):
+    """Likewise an item."""
+
+    id: Any = UNSET
+    price: OldPrice | UnsetType | None = UNSET
+    plan: OldPrice | UnsetType | None = UNSET
+    quantity: Any = UNSET
+    current_period_end: Any = UNSET
+
+
+class OldItems(Struct):
+    """Likewise a list of items."""
+
+    data: list[OldItem] | UnsetType = UNSET
+    has_more: Any = UNSET
+
+
+class Old(Struct):
+    """`previous_attributes`, where what they say of items has the form of items: they may hold a hundred fields."""
+
+    status: Any = UNSET
+    items: OldItems | UnsetType = UNSET
+    pause_collection: Any = UNSET
+    cancel_at: Any = UNSET
+    cancel_at_period_end: Any = UNSET
+    trial_end: Any = UNSET
+    current_period_end: Any = UNSET
+    status_details: Any = UNSET
+    metadata: Any = UNSET
+
+
+class Change(Struct):
+    """What an event about a subscription carries, nearly always."""
+
+    object: Subscription
+    previous_attributes: Old | UnsetType | None = UNSET
+
+
+class Usual(Struct):
+    """An event about a subscription, read at once."""
+
+    id: Id
+    type: Id
+    created: Seconds
+    livemode: bool
+    data: Change
+    object: Literal["event"]
+    account: Id | None = None
+    request: Request | str | None = None

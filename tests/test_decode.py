@@ -443,6 +443,26 @@ def test_an_event_with_anything_anywhere_is_decoded(
     storable(json.dumps(replacing(update(PLAIN, PLAIN, data=data), path, value)).encode())
 
 
+@given(st.sampled_from(PATHS), json_values, st.sampled_from(["cus_1", {"id": "cus_1"}]))
+def test_at_once_or_step_by_step_comes_to_the_same(
+    path: tuple[str | int, ...], value: object, customer: object
+) -> None:
+    """Of an event with its type spelt out, read at once, and with an escape in it, which is read step by step."""
+    previous = PLAIN | {"metadata": {"access": "on"}, "pause_collection": {"behavior": "void"}}
+    now = PLAIN | {"customer": customer}
+    usual = update(PLAIN, now, data={"object": now, "previous_attributes": previous})
+    body = json.dumps(replacing(usual, path, value)).encode()
+    assert outcome(body) == outcome(body.replace(b"customer.sub", rb"customer\u002esub"))
+
+
+def outcome(body: bytes) -> object:
+    """Decode a body; return what comes of it."""
+    try:
+        return decode(body, "access")
+    except BadRequest as error:
+        return type(error)
+
+
 # -- The law: an update's state before it is the state that the update before it left.
 
 ids = st.sampled_from(["si_1", "si_2", "si_3"])
