@@ -9,8 +9,7 @@ from entitlements.errors import BadRequest, Conflict, NotFound
 from entitlements.model import Override, Subject
 from entitlements.say import Plan, Saying, foresee, instant, repeats, say
 from entitlements.store.audit import Deed
-from entitlements.store.places import Span, page
-from entitlements.store.standing import Place
+from entitlements.store.places import Place, Span, page
 from entitlements.store.store import Spoken, Store
 from entitlements.store.write import Mark
 from entitlements.words import Word, Words, adopted, overridden, unexpired
@@ -138,6 +137,6 @@ async def expiring(store: Store, limit: int, after: Place | None, span: Span) ->
 
 def _at(place: Place, words: Words) -> Word[Override] | None:
     """Return the word that put an override where it stands on the list, if it is the last one about it."""
-    feature = place.subscription
+    feature = place.about
     last = next((word for word in reversed(words.overrides) if word.about == feature), None)
-    return last if last and last.said and last.said.expires_at == place.since else None
+    return last if last and last.said and last.said.expires_at == place.at else None

@@ -9,7 +9,8 @@ from entitlements.patience import at_once, patiently
 from entitlements.pauses import Held, Paused, Wanted, paused
 from entitlements.policy import Policy
 from entitlements.store import standing
-from entitlements.store.standing import Pace, Place
+from entitlements.store.places import Place
+from entitlements.store.standing import Pace
 from entitlements.store.store import Store
 
 BATCH = 200
@@ -78,11 +79,9 @@ async def _read(
 
 
 async def _told(store: Store, places: Sequence[Place], asked: Asked) -> list[Paused | None]:
-    found = await standing.held(store, [(place.subject, place.subscription) for place in places])
+    found = await standing.held(store, [(place.subject, place.about) for place in places])
     return [
-        _wanted(
-            Held(place.id, place.subject, place.subscription, one.customer, one.subscription), asked
-        )
+        _wanted(Held(place.id, place.subject, place.about, one.customer, one.subscription), asked)
         for place, one in zip(places, found, strict=True)
     ]
 

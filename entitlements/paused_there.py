@@ -13,8 +13,8 @@ from entitlements.patience import patiently
 from entitlements.pauses import Wanted, cells, pause_here, pause_there, prices, products
 from entitlements.reading import event_of
 from entitlements.store import standing
+from entitlements.store.places import Place
 from entitlements.store.seen import Seen
-from entitlements.store.standing import Place
 from entitlements.store.store import Store
 from entitlements.stripe_api import Page, StripeApi
 
@@ -98,7 +98,7 @@ async def compare(
                 place
                 for place in places
                 if place.subject.account == account
-                and place.since < began
+                and place.at < began
                 and seen.add(hash(place.member))
             ]
             yield 0, await patiently(partial(_only_here, store, missed, now))
@@ -143,9 +143,9 @@ async def _of_page(store: Store, told: Sequence[SubscriptionEvent], now: int) ->
 
 
 async def _only_here(store: Store, places: Sequence[Place], now: int) -> list[Differs]:
-    found = await standing.held(store, [(place.subject, place.subscription) for place in places])
+    found = await standing.held(store, [(place.subject, place.about) for place in places])
     pairs = (
-        _differs(place.subject, place.subscription, pause_here(one.subscription.state, now), None)
+        _differs(place.subject, place.about, pause_here(one.subscription.state, now), None)
         for place, one in zip(places, found, strict=True)
     )
     return [one for one in pairs if one]

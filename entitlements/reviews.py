@@ -20,9 +20,8 @@ from entitlements.say import Plan, Saying, foresee, instant, repeats, say
 from entitlements.store import keys
 from entitlements.store.audit import Deed
 from entitlements.store.client import reaching
-from entitlements.store.places import page
+from entitlements.store.places import Place, page
 from entitlements.store.replies import text
-from entitlements.store.standing import Place
 from entitlements.store.store import Spoken, Store
 from entitlements.words import Word, judged, standing
 
@@ -105,7 +104,7 @@ async def waiting(
 
 
 def _told(place: Place, record: CustomerRecord, now: int) -> Waiting | None:
-    decision = record.decisions.get(place.subscription)
+    decision = record.decisions.get(place.about)
     if decision is None:
         return None
     at = present(record, now)
@@ -118,14 +117,14 @@ def _told(place: Place, record: CustomerRecord, now: int) -> Waiting | None:
         id=place.id,
         customer=subject.customer,
         account=account,
-        subscription=place.subscription,
+        subscription=place.about,
         since=decision.since,
         reason=segment.reason if segment else None,
         rule=segment.rule if segment else None,
         begins=segment.start if segment else None,
         ends=None if end == inf else int(end),
         flags=decision.flags,
-        decided=_decided(record, place.subscription, decision),
+        decided=_decided(record, place.about, decision),
         features=tuple(entitlement(record, name, at) for name in sorted(decision.features)),
         explain=f"/ops/v1/customers/{subject.customer}/explain",
     )

@@ -144,7 +144,7 @@ def list_expiring(
         deeds.print_json({"customer": str(p.subject), "word": word} for p, word in found.found)
         return
     columns = ("expires", "customer", "feature", "access", "by", "reason")
-    rows = ((rfc3339(p.since), str(p.subject), *_told(word)) for p, word in found.found)
+    rows = ((rfc3339(p.at), str(p.subject), *_told(word)) for p, word in found.found)
     tables.show(columns, rows)
     typer.echo(f"{len(found.found)} shown{', and there are more' * found.more}.", err=True)
 

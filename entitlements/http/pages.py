@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from entitlements.errors import BadRequest
 from entitlements.http.parameters import Parameter, Parameters
-from entitlements.store.standing import Place
+from entitlements.store.places import Place
 
 DEFAULT, MOST = 10, 100
 """Entries in a page, as in Stripe's own lists."""

@@ -14,21 +14,16 @@ from collections.abc import (
     Sequence,
 )
 from functools import partial
-from typing import Annotated, Literal, NamedTuple, Protocol, Self, TypeVar
-from urllib.parse import quote, unquote
-
-import msgspec
-from msgspec import Meta
+from typing import Literal, Protocol, TypeVar
 
 from entitlements.absorb import Held
-from entitlements.errors import BadRequest
 from entitlements.model import Subject
 from entitlements.patience import at_once
 from entitlements.store import cold, keys
 from entitlements.store.client import reaching
+from entitlements.store.places import Place
 from entitlements.store.replies import script, text
 from entitlements.store.store import Store
-from entitlements.wire import Id, Seconds
 
 List = Literal["paused", "review"]
 
@@ -46,46 +41,6 @@ BATCH = 64
 """Entries of each partition that are read at a time."""
 
 _BEHIND = script("behind")
-_Names = Annotated[list[Id], Meta(min_length=2, max_length=3)]
-
-
-class Place(NamedTuple):
-    """A subscription on a list, by which it also stands in its order: since when, and its name there."""
-
-    since: int
-    member: str
-
-    @property
-    def subject(self) -> Subject:
-        """Return whose it is."""
-        return keys.subject_named(self.member.rpartition(" ")[0])
-
-    @property
-    def subscription(self) -> str:
-        """Return its id."""
-        return self.member.rpartition(" ")[2]
-
-    @property
-    def id(self) -> str:
-        """Return a name that says all of it: `cus_…/sub_…@<since>`, with the account before it if there is one."""
-        account, customer = self.subject.account, self.subject.customer
-        names = [name for name in (account, customer, self.subscription) if name is not None]
-        return f"{'/'.join(quote(name, safe='') for name in names)}@{self.since}"
-
-    @classmethod
-    def named(cls, said: str) -> Self:
-        """Return the place that `id` names, whether or not anything still stands there. Raises BadRequest."""
-        names, _, since = said.rpartition("@")
-        try:
-            *account, customer, subscription = msgspec.convert(
-                [unquote(name) for name in names.split("/")], _Names
-            )
-            place = msgspec.convert(since, Seconds, strict=False)
-        except msgspec.ValidationError as error:
-            raise BadRequest(
-                f"{said!r} names no entry. It takes the id of one, such as cus_1/sub_1@1800000000."
-            ) from error
-        return cls(place, f"{Subject(customer, *account)} {subscription}")
 
 
 async def walk(

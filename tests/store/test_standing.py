@@ -13,7 +13,7 @@ from entitlements.ingest import Ingest
 from entitlements.model import Subject
 from entitlements.policy import BUILT_IN
 from entitlements.store import keys, places, standing
-from entitlements.store.standing import Place
+from entitlements.store.places import Place
 from entitlements.store.store import Store
 from tests.support.bodies import encoded, event, subscription
 from tests.support.histories import START
