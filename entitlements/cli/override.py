@@ -82,8 +82,6 @@ def clear(  # noqa: PLR0913  one for each option
 @app.command()
 def show(customer: Customer, *, account: Account = None, as_json: AsJson = False) -> None:
     """Print a customer's overrides and their history: who said what, when and why, the newest first."""
-    from entitlements.cli import tables
-    from entitlements.cli.times import rfc3339
     from entitlements.overrides import of_customer
 
     subject, now = _subject(customer, account), int(time.time())
@@ -92,13 +90,18 @@ def show(customer: Customer, *, account: Account = None, as_json: AsJson = False
         return await of_customer(store, subject, now)
 
     found = deeds.with_store(deeds.settings(), NAME, read)
-    holding = {(word.about, word.at) for word in found.holding}
+    words = [(word in found.holding, word) for word in reversed(found.words.overrides)]
     if as_json:
-        deeds.print_json(
-            {"holds": (word.about, word.at) in holding, "word": word}
-            for word in reversed(found.words.overrides)
-        )
-        return
+        deeds.print_json({"holds": holds, "word": word} for holds, word in words)
+    else:
+        _print(words)
+
+
+def _print(words: "list[tuple[bool, Word[Override]]]") -> None:
+    """Print what was said, each with whether it holds."""
+    from entitlements.cli import tables
+    from entitlements.cli.times import rfc3339
+
     columns = ("feature", "access", "since", "until", "by", "reason", "")
     rows = (
         (
@@ -108,12 +111,12 @@ def show(customer: Customer, *, account: Account = None, as_json: AsJson = False
             rfc3339(word.said.expires_at if word.said else None),
             word.by,
             word.said.reason if word.said else word.reason,
-            "holds" if (word.about, word.at) in holding else "",
+            "holds" if holds else "",
         )
-        for word in reversed(found.words.overrides)
+        for holds, word in words
     )
     tables.show(columns, rows)
-    typer.echo(f"{len(found.holding)} of {len(found.words.overrides)} hold.", err=True)
+    typer.echo(f"{sum(holds for holds, _ in words)} of {len(words)} hold.", err=True)
 
 
 @app.command(name="list")
