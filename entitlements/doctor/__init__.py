@@ -111,7 +111,7 @@ class Examination:
         if not self._settings.webhook_secrets:
             return []  # said of the settings
         seen = await secrets.seen(self._store)
-        return deliveries.secrets(self._settings.webhook_secrets, seen, self._wish.clock())
+        return [deliveries.secrets(self._settings.webhook_secrets, seen, self._wish.clock())]
 
     async def _key(self) -> Sequence[Finding]:
         before = self._wish.clock()

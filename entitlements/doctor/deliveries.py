@@ -10,6 +10,7 @@ from entitlements.decode import TYPES
 from entitlements.doctor.finding import Finding, fail, ok, warn
 from entitlements.errors import StripeMissing
 from entitlements.model import Subject
+from entitlements.policy import DAY
 from entitlements.reading import event_of
 from entitlements.redecide import Difference
 from entitlements.rehearse import Rehearsal
@@ -19,7 +20,6 @@ from entitlements.store.store import Store
 from entitlements.stripe_api import EventFilter, Place, Read, StripeApi
 from entitlements.stripe_api.lists import PAGE
 
-DAY = 86_400
 SILENT = DAY
 """Seconds without a verified delivery."""
 
@@ -39,39 +39,33 @@ NAMED = 3
 """Of those who differ."""
 
 
-def secrets(configured: Sequence[str], seen: Mapping[str, int], now: float) -> list[Finding]:
+def secrets(configured: Sequence[str], seen: Mapping[str, int], now: float) -> Finding:
     """Judge the signing secrets by when each verified a delivery, to the hour."""
     names = [fingerprint(secret) for secret in configured]
-    last = max((seen[name] for name in names if name in seen), default=None)
-    if last is None:
-        return [
-            warn(
-                "webhook.secrets",
-                f"no delivery was verified yet with {', '.join(names) or 'any secret'}",
-                "let Stripe send an event, and compare ENTITLEMENTS_WEBHOOK_SECRETS with its endpoint's secret "
-                "(run book: secret-rotation)",
-            )
-        ]
+    check, last = "webhook.secrets", max((seen.get(name, 0) for name in names), default=0)
+    if not last:
+        return warn(
+            check,
+            f"no delivery was verified yet with {', '.join(names) or 'any secret'}",
+            "let Stripe send an event, and compare ENTITLEMENTS_WEBHOOK_SECRETS with its endpoint's secret "
+            "(run book: secret-rotation)",
+        )
     if now - last > SILENT:
-        return [
-            warn(
-                "webhook.secrets",
-                f"the last delivery was verified {(now - last) / DAY:.1f} days ago",
-                "look at the endpoint's deliveries in Stripe's Dashboard (run book: webhooks-failing)",
-            )
-        ]
+        return warn(
+            check,
+            f"the last delivery was verified {(now - last) / DAY:.1f} days ago",
+            "look at the endpoint's deliveries in Stripe's Dashboard (run book: webhooks-failing)",
+        )
     unused = [name for name in names if now - seen.get(name, 0) > UNUSED]
-    used = [name for name in names if name not in unused]
+    used = ", ".join(name for name in names if name not in unused)
     if unused:
-        return [
-            warn(
-                "webhook.secrets",
-                f"{', '.join(unused)} verified nothing for days, {', '.join(used)} does",
-                "remove what Stripe no longer signs with from ENTITLEMENTS_WEBHOOK_SECRETS "
-                "(names are the first 8 digits of each secret's SHA-256)",
-            )
-        ]
-    return [ok("webhook.secrets", f"in use: {', '.join(used)}")]
+        return warn(
+            check,
+            f"{', '.join(unused)} verified nothing for days, {used} does",
+            "remove what Stripe no longer signs with from ENTITLEMENTS_WEBHOOK_SECRETS "
+            "(names are the first 8 digits of each secret's SHA-256)",
+        )
+    return ok(check, f"in use: {used}")
 
 
 class Beside(Struct, frozen=True):
