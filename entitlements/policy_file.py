@@ -40,6 +40,7 @@ from entitlements.errors import PolicyError
 from entitlements.policy import (
     BEHAVIORS,
     BUILT_IN,
+    DAY,
     PAUSABLE,
     PAUSED_REASONS,
     SCOPED_BY,
@@ -56,7 +57,7 @@ from entitlements.toml_lines import Path, line_of
 
 Table = dict[str, object]
 
-_LONGEST = 999_999 * 86_400
+_LONGEST = 999_999 * DAY
 
 TABLES = ("status", "paused", "pause_collection", "unknown")
 """Tables of cells."""

@@ -20,10 +20,11 @@ from entitlements.cli.companion import running
 from entitlements.cli.tables import granted, show, yes
 from entitlements.cli.times import rfc3339
 from entitlements.errors import EntitlementsError
+from entitlements.policy import DAY
 from entitlements.sandbox.event import events
 from entitlements.sandbox.ids import random_ids
 from entitlements.sandbox.peer import Peer, Question, Service, connect
-from entitlements.sandbox.scenario import DAY, PAID_UNTIL, STORY, Answer, Asked, Cue, Step
+from entitlements.sandbox.scenario import PAID_UNTIL, STORY, Answer, Asked, Cue, Step
 from entitlements.sandbox.shapes import Body, Terms
 
 CUSTOMER, PRODUCT = "cus_demo", "prod_demo"

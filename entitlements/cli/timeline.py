@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from entitlements.instants import rfc3339
+from entitlements.policy import DAY
 
 if TYPE_CHECKING:
     from entitlements.explained import AnswerStretch
@@ -15,7 +16,7 @@ ROOM = 8
 
 LEGEND = "# granted  . denied"
 
-DAYS = 2 * 86_400
+DAYS = 2 * DAY
 """From this length on the ends are named by their days alone."""
 
 

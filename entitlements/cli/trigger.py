@@ -14,8 +14,9 @@ from entitlements.cli.times import instant
 from entitlements.cli.trigger_options import TIME, Options
 from entitlements.cli.trigger_run import run
 from entitlements.model import KnownBehavior
+from entitlements.policy import DAY
 from entitlements.sandbox import subscription as life
-from entitlements.sandbox.stage import DAY, HOUR, Stage
+from entitlements.sandbox.stage import HOUR, Stage
 from entitlements.sandbox.subscription import Change, Opening
 
 app = typer.Typer(

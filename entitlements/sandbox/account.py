@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from entitlements.errors import BadRequest, NotFound
+from entitlements.policy import DAY
 from entitlements.sandbox import subscription as life
 from entitlements.sandbox.event import Endpoint, Envelope, event
 from entitlements.sandbox.forms import Form, values, whole
@@ -19,7 +20,7 @@ from entitlements.sandbox.subscription import Change
 ROOM = 10_000
 """Objects of one kind. The oldest events are forgotten, other objects are refused beyond it."""
 
-KEPT = 30 * 86_400
+KEPT = 30 * DAY
 """Seconds for which events are listed."""
 
 OVER = ("canceled", "incomplete_expired")
@@ -173,7 +174,7 @@ def _by_itself(body: Body, at: int, invoice: str) -> Change:
 
 def _days(form: Form, now: int) -> int | None:
     days = whole(form, "trial_period_days")
-    return now + days * 86_400 if days else None
+    return now + days * DAY if days else None
 
 
 def _fields(body: Body, form: Form, now: int) -> Iterator[tuple[str, Any]]:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from entitlements.model import KnownBehavior
+from entitlements.policy import DAY
 from entitlements.sandbox import subscription as life
 from entitlements.sandbox.ids import Ids
 from entitlements.sandbox.shapes import Body, Terms
 from entitlements.sandbox.subscription import Change
 
-DAY = 86_400
 PAID_UNTIL = -2 * DAY
 RESUMES_AT = 10 * DAY
 RENEWED_UNTIL = 28 * DAY

@@ -7,12 +7,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from entitlements.policy import DAY
 from entitlements.sandbox.ids import Ids
 from entitlements.sandbox.memory import Held
 from entitlements.sandbox.shapes import Body, Terms
 from entitlements.sandbox.subscription import Change, Opening, create
 
-HOUR, DAY = 3_600, 86_400
+HOUR = 3_600
 
 
 class Wishes(Struct, frozen=True):

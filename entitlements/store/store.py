@@ -9,6 +9,7 @@ from redis.commands.core import AsyncScript
 
 from entitlements.absorb import Absorbed, Held, Lists
 from entitlements.model import Change, CustomerRecord, Outcome, Subject, SubscriptionRecord
+from entitlements.policy import DAY
 from entitlements.redecide import Whole
 from entitlements.store import cold, keys
 from entitlements.store.client import connect, reaching
@@ -22,7 +23,7 @@ from entitlements.store.topology import primaries, walk
 from entitlements.store.write import Write, of_event, of_policy
 from entitlements.words import NOTHING_SAID, Words
 
-KEEP_MARK = 35 * 86_400
+KEEP_MARK = 35 * DAY
 """Seconds for which an ignored or quarantined event is known again: longer than Stripe keeps events (30 days)."""
 
 BATCH = 500
