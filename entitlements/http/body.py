@@ -5,7 +5,7 @@ Starlette's own limit answers in plain text; ours is a problem document like eve
 
 import re
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from entitlements.errors import BadRequest, BodyTooLarge
 from entitlements.http.state import State
@@ -22,15 +22,17 @@ async def read(request: Request[State], limit: int = LIMIT) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
-    except ClientDisconnect as error:
-        raise BadRequest("The sender went away before the whole body had come.") from error
-    return bytes(body)
+    parts, size, more = list[bytes](), 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The sender went away before the whole body had come.")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise _too_large(limit)
+        more = message.get("more_body", False)
+    return b"".join(parts)
 
 
 def paired(raw: bytes) -> bytes:

@@ -12,8 +12,7 @@ from starlette.responses import Response
 
 from entitlements import metrics
 from entitlements.errors import (
-    BadRequest,
-    BodyTooLarge,
+    EntitlementsError,
     SignatureInvalid,
     StoreError,
     StoreUnavailable,
@@ -49,7 +48,7 @@ async def receive(request: Request[State]) -> Response:
     began = time.perf_counter()
     try:
         receipt = await _take(request)
-    except (SignatureInvalid, BodyTooLarge, BadRequest, StoreError) as error:
+    except EntitlementsError as error:
         metrics.webhook_refused(type(error).__name__)
         log.warning("webhook_refused", error=type(error).__name__, detail=str(error))
         return refused(request, error)
@@ -79,15 +78,13 @@ async def _take(request: Request[State]) -> Receipt:
     return receipt
 
 
-routes = routed(
-    "webhooks",
-    Endpoint(
-        method="POST",
-        path="/webhooks/stripe",
-        handler=receive,
-        parameters=(SIGNATURE,),
-        body=Event,
-        answers={200: Receipt},
-        refusals=(SignatureInvalid, StoreError),
-    ),
+endpoint = Endpoint(
+    method="POST",
+    path="/webhooks/stripe",
+    handler=receive,
+    parameters=(SIGNATURE,),
+    body=Event,
+    answers={200: Receipt},
+    refusals=(SignatureInvalid, StoreError),
 )
+routes = routed("webhooks", endpoint)
