@@ -29,18 +29,16 @@ pause_collection.void = "grant"
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from typing import TypeGuard
 
 import msgspec
 from msgspec import structs
 from msgspec.structs import replace
 
+from entitlements import toml_values as toml
 from entitlements.errors import PolicyError
 from entitlements.policy import (
     BEHAVIORS,
     BUILT_IN,
-    DAY,
     PAUSABLE,
     PAUSED_REASONS,
     SCOPED_BY,
@@ -52,12 +50,7 @@ from entitlements.policy import (
     Rules,
     Scope,
 )
-from entitlements.span import seconds
 from entitlements.toml_lines import Path, line_of
-
-Table = dict[str, object]
-
-_LONGEST = 999_999 * DAY
 
 TABLES = ("status", "paused", "pause_collection", "unknown")
 """Tables of cells."""
@@ -80,14 +73,6 @@ _MOST_UNITS = 1_000_000
 _HAS_PAID_PERIOD = frozenset({"canceled", "paused"})
 
 
-class _Wrong(Exception):
-    """What is wrong, and where in the document."""
-
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(what)
-        self.path = path
-
-
 def parse(text: str, name: str = "policy.toml") -> Policy:
     """Return the policy that a file's text states, over the built-in one.
 
@@ -100,7 +85,7 @@ def parse(text: str, name: str = "policy.toml") -> Policy:
         raise PolicyError(f"{where}: {error}. Write TOML: https://toml.io.") from error
     except (ValueError, RecursionError) as error:  # numbers and nesting without end
         raise PolicyError(f"{name}: {error}. Write less of it.") from error
-    except _Wrong as wrong:
+    except toml.Wrong as wrong:
         where = ".".join(str(step) for step in wrong.path)
         raise PolicyError(f"{name}:{line_of(text, wrong.path)}: {where}: {wrong}") from wrong
 
@@ -111,22 +96,24 @@ def _broken_at(text: str, error: tomllib.TOMLDecodeError) -> int:
     return int(found[1]) if found else text.rstrip().count("\n") + 1
 
 
-def _policy(table: Table) -> Policy:
-    _known(table, _TOP, ())
+def _policy(table: toml.Table) -> Policy:
+    toml.require_known(table, _TOP, ())
     base = _over(BUILT_IN, _rules(table, ()))
     return replace(
         base,
         scopes=_scopes(table.get("scope", []), ("scope",)),
         features={
             key: _grants(value, ("features", key))
-            for key, value in _table(table, "features", ()).items()
+            for key, value in toml.table_at(table, "features", ()).items()
         },
-        metadata_key=_word(table, "metadata_key"),
-        ambiguous=_choice(
+        metadata_key=toml.text_at(table, "metadata_key"),
+        ambiguous=toml.choice(
             table.get("ambiguous", base.ambiguous), ("grant", "revoke"), ("ambiguous",)
         ),
-        stale_ttl=_seconds(table.get("stale_ttl", base.stale_ttl), ("stale_ttl",)),
-        log_retention=_seconds(table.get("log_retention", base.log_retention), ("log_retention",)),
+        stale_ttl=toml.duration(table.get("stale_ttl", base.stale_ttl), ("stale_ttl",)),
+        log_retention=toml.duration(
+            table.get("log_retention", base.log_retention), ("log_retention",)
+        ),
     )
 
 
@@ -136,40 +123,43 @@ def _over(base: Policy, rules: Rules) -> Policy:
     return replace(base, **stated)
 
 
-def _rules(table: Table, path: Path) -> Rules:
-    pauses = _table(table, "pause_collection", path)
+def _rules(table: toml.Table, path: Path) -> Rules:
+    pauses = toml.table_at(table, "pause_collection", path)
     at = (*path, "pause_collection")
-    _known(pauses, (*BEHAVIORS, *PAUSABLE), at)
+    toml.require_known(pauses, (*BEHAVIORS, *PAUSABLE), at)
     inside = (
-        (status, _cells(_table(pauses, status, at), BEHAVIORS, (*at, status)))
+        (status, _cells(toml.table_at(pauses, status, at), BEHAVIORS, (*at, status)))
         for status in PAUSABLE
     )
     return Rules(
-        **{name: _cells(_table(table, name, path), _NAMES[name], (*path, name)) for name in _NAMES},
+        **{
+            name: _cells(toml.table_at(table, name, path), _NAMES[name], (*path, name))
+            for name in _NAMES
+        },
         pause_collection=_cells({k: v for k, v in pauses.items() if k in BEHAVIORS}, BEHAVIORS, at),
         pause_collection_in={status: cells for status, cells in inside if cells},
     )
 
 
-def _cells(table: Table, names: Iterable[str], path: Path) -> dict[str, Cell]:
-    _known(table, names, path)
+def _cells(table: toml.Table, names: Iterable[str], path: Path) -> dict[str, Cell]:
+    toml.require_known(table, names, path)
     return {name: _cell(value, (*path, name)) for name, value in table.items()}
 
 
 def _cell(value: object, path: Path) -> Cell:
     """Read `"grant"`, or a table of a cell's fields."""
     short = isinstance(value, str)
-    fields: Table = {"access": value} if short else _as_table(value, path, _A_CELL)
-    _known(fields, _CELL, path)
+    fields: toml.Table = {"access": value} if short else toml.as_table(value, path, _A_CELL)
+    toml.require_known(fields, _CELL, path)
     if "access" not in fields:
-        raise _Wrong(path, "says no access: it takes access = grant, revoke or review")
+        raise toml.Wrong(path, "says no access: it takes access = grant, revoke or review")
     for name, choices in _CHOICES.items():
         if name in fields:
-            _choice(fields[name], choices, (*path, name))
-    grace = _seconds(fields.get("grace", 0), (*path, "grace"))
+            toml.choice(fields[name], choices, (*path, name))
+    grace = toml.duration(fields.get("grace", 0), (*path, "grace"))
     cell = msgspec.convert({**fields, "grace": grace}, Cell)
     if wrong := _contradiction(cell, path):
-        raise _Wrong(path, wrong)
+        raise toml.Wrong(path, wrong)
     return cell
 
 
@@ -197,23 +187,25 @@ def _contradiction(cell: Cell, path: Path) -> str | None:
 
 def _scopes(value: object, path: Path) -> tuple[Scope, ...]:
     if not isinstance(value, list):
-        raise _Wrong(path, "is not a list of tables: write [[scope]]")
-    found = tuple(_scope(_as_table(table, (*path, n)), (*path, n)) for n, table in enumerate(value))
+        raise toml.Wrong(path, "is not a list of tables: write [[scope]]")
+    found = tuple(
+        _scope(toml.as_table(table, (*path, n)), (*path, n)) for n, table in enumerate(value)
+    )
     named = [scope.named for scope in found]
     for n, name in enumerate(named):
         if name in named[:n]:
-            raise _Wrong(
+            raise toml.Wrong(
                 (*path, n),
                 f"is the second scope of {name[0]} {name[1]}: put its rules into the first",
             )
     return found
 
 
-def _scope(table: Table, path: Path) -> Scope:
-    _known(table, (*SCOPED_BY, *TABLES), path)
-    named = {key: _word(table, key, path) for key in SCOPED_BY if key in table}
+def _scope(table: toml.Table, path: Path) -> Scope:
+    toml.require_known(table, (*SCOPED_BY, *TABLES), path)
+    named = {key: toml.text_at(table, key, path) for key in SCOPED_BY if key in table}
     if len(named) != 1:
-        raise _Wrong(path, "must name one product, price or lookup_key")
+        raise toml.Wrong(path, "must name one product, price or lookup_key")
     return msgspec.convert({**structs.asdict(_rules(table, path)), **named}, Scope)
 
 
@@ -224,61 +216,14 @@ def _grants(value: object, path: Path) -> tuple[Grant, ...]:
 
 def _grant(value: object, path: Path) -> Grant:
     short = isinstance(value, str)
-    fields: Table = {"feature": value} if short else _as_table(value, path, _A_FEATURE)
-    _known(fields, ("feature", "quantity"), path)
+    fields: toml.Table = {"feature": value} if short else toml.as_table(value, path, _A_FEATURE)
+    toml.require_known(fields, ("feature", "quantity"), path)
     quantity = fields.get("quantity", 1)
     name = fields.get("feature")
     if not isinstance(name, str) or not re.fullmatch(r"[^\s\x00-\x1f\x7f/]{1,255}", name):
-        raise _Wrong(path, "names no feature: 1 to 255 characters, without spaces and slashes")
-    if not _is_whole(quantity) or not 1 <= quantity <= _MOST_UNITS:
-        raise _Wrong(path, f"has the quantity {quantity!r}: a whole number from 1 to {_MOST_UNITS}")
-    return Grant(name, quantity)
-
-
-def _known(table: Table, names: Iterable[str], path: Path) -> None:
-    names = tuple(names)
-    for key in table:
-        if key not in names:
-            near = get_close_matches(key, names, 1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(names)}"
-            raise _Wrong((*path, key), f"is not known here: {hint}")
-
-
-def _table(table: Table, key: str, path: Path) -> Table:
-    return _as_table(table.get(key, {}), (*path, key))
-
-
-def _as_table(value: object, path: Path, wanted: str = "a table") -> Table:
-    if not isinstance(value, dict):
-        raise _Wrong(path, f"is {value!r}, and should be {wanted}")
-    return value
-
-
-def _word(table: Table, key: str, path: Path = ()) -> str | None:
-    value = table.get(key)
-    if value is not None and (not isinstance(value, str) or not value.strip()):
-        raise _Wrong((*path, key), f"is {value!r}, and should be text")
-    return value
-
-
-def _choice(value: object, choices: tuple[str, ...], path: Path) -> str:
-    if value not in choices:
-        near = get_close_matches(str(value), choices, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(choices)}"
-        raise _Wrong(path, f"is {value!r}: {hint}")
-    return str(value)
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    """Tell whether a value is an integer of TOML, whose booleans are none."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _seconds(value: object, path: Path) -> int:
-    """Read `"7d"`, `"12h"`, `"30m"`, `"45s"`, `"2w"`, or whole seconds."""
-    found = seconds(value) if isinstance(value, str) else value
-    if not _is_whole(found) or not 0 <= found <= _LONGEST:
-        raise _Wrong(
-            path, f'is {value!r}, and should be a time such as "7d", "12h", "30m" or "45s"'
+        raise toml.Wrong(path, "names no feature: 1 to 255 characters, without spaces and slashes")
+    if not toml.is_whole(quantity) or not 1 <= quantity <= _MOST_UNITS:
+        raise toml.Wrong(
+            path, f"has the quantity {quantity!r}: a whole number from 1 to {_MOST_UNITS}"
         )
-    return found
+    return Grant(name, quantity)

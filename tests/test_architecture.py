@@ -14,7 +14,7 @@ TOP = Path(__file__).parents[1]
 PACKAGE = TOP / "entitlements"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-POLICY = "policy policy_file policy_dump policy_words toml_lines span reasons"
+POLICY = "policy policy_file policy_dump policy_words toml_lines toml_values span reasons"
 TOLD = "given pauses drift consequences changed explained explain"
 LAYERS = (  # the lowest first: a room imports from the lines before its own, and not from its neighbours
     "model errors",
