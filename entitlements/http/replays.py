@@ -30,6 +30,9 @@ from entitlements.wire import Id, Seconds
 
 PATH = "/ops/v1/replays"
 
+WINDOW = ("since", "until", "type", "customer", "subscription", "event", "undelivered")
+"""What of a request says which events are meant, beside their source."""
+
 SHOWN = 1_000
 """Differences that a JSON answer names; a CSV names as many as are kept."""
 
@@ -98,9 +101,10 @@ async def begin(request: Request[State]) -> Response:
 
 
 def _asked(wanted: ReplayWanted, account: str | None) -> Asked | None:
+    """Return which events are meant; null for those of a preview. Raises BadRequest."""
+    window = {name: getattr(wanted, name) for name in WINDOW}
     if wanted.source is None:
-        named = [n for n in Asked.__struct_fields__ if getattr(wanted, n, None)]
-        if named or account:
+        if account or any(window.values()):
             raise BadRequest(
                 "A window goes with a source. A preview has its own: name nothing else with it."
             )
@@ -109,17 +113,7 @@ def _asked(wanted: ReplayWanted, account: str | None) -> Asked | None:
         raise BadRequest("Name a source, or a preview: one of them.")
     if wanted.undelivered and wanted.source != "stripe":
         raise BadRequest("Only Stripe knows what is undelivered: that goes with the source stripe.")
-    return Asked(
-        source=wanted.source,
-        since=wanted.since,
-        until=wanted.until,
-        type=wanted.type,
-        customer=wanted.customer,
-        account=account,
-        subscription=wanted.subscription,
-        event=wanted.event,
-        undelivered=wanted.undelivered,
-    )
+    return Asked(source=wanted.source, account=account, **window)
 
 
 async def listing(request: Request[State]) -> Response:
