@@ -34,6 +34,10 @@ PATIENCE = (1, 2)
 """Seconds before Stripe is asked again. Whoever asks what is wrong does not wait long for the answer."""
 
 
+Checks = dict[str, Callable[[], Awaitable[Sequence[Finding]]]]
+"""By the name of what each looks at."""
+
+
 class Wish(Struct, frozen=True, kw_only=True):
     """How far to look."""
 
@@ -74,22 +78,7 @@ class Examination:
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Yield what each check finds. Those that ask Stripe come last, and end where it does not answer."""
-        checks: dict[str, Callable[[], Awaitable[Sequence[Finding]]]] = {
-            "store": self._storage,
-            "store.import": lambda: house.whole(self._store),
-            "policy": lambda: house.policy(self._store, self._settings),
-            "quarantine": lambda: house.quarantined(self._store),
-            "doubts": lambda: house.doubts(self._store, self._settings),
-            "webhook.secrets": self._secrets,
-        }
-        if not self._wish.local:
-            checks |= {
-                "stripe.key": self._key,
-                "stripe.webhook": self._webhook,
-                "stripe.portal": self._portal,
-                "stripe.undelivered": self._undelivered,
-                "drift": self._drift,
-            }
+        checks = self._of_the_store() | ({} if self._wish.local else self._of_stripe())
         for name, check in checks.items():
             try:
                 found = await check()
@@ -102,6 +91,25 @@ class Examination:
                 found = [_failed(name, error)]
             for finding in found:
                 yield finding
+
+    def _of_the_store(self) -> Checks:
+        return {
+            "store": self._storage,
+            "store.import": lambda: house.whole(self._store),
+            "policy": lambda: house.policy(self._store, self._settings),
+            "quarantine": lambda: house.quarantined(self._store),
+            "doubts": lambda: house.doubts(self._store, self._settings),
+            "webhook.secrets": self._secrets,
+        }
+
+    def _of_stripe(self) -> Checks:
+        return {
+            "stripe.key": self._key,
+            "stripe.webhook": self._webhook,
+            "stripe.portal": self._portal,
+            "stripe.undelivered": self._undelivered,
+            "drift": self._drift,
+        }
 
     async def _storage(self) -> Sequence[Finding]:
         found = await vitals(self._store, self._wish.clock)
