@@ -37,6 +37,7 @@ from entitlements.http.state import Readiness, State
 from entitlements.http.straight import Straight
 from entitlements.http.watch import EVERY, Watch
 from entitlements.ingest import Ingest
+from entitlements.policy import Policy
 from entitlements.policy_load import load
 from entitlements.replay.background import Background
 from entitlements.settings import Settings
@@ -84,9 +85,7 @@ async def open_state(
         _open(settings, store_url, "feed") as streams,
         _open(settings, store_url, "replays") as replayed,
     ):
-        policy = await writes.policy(configured)
-        if policy != configured:
-            log.warning("policy_differs", in_force=policy.digest, configured=configured.digest)
+        policy = await _in_force(writes, configured)
         feed = Feed(streams, changes.frame)
         feed.notices.on_alive(lambda alive: alive or log.warning("feed_interrupted"))
         cache = _informed(Cache(reads), feed.notices, (writes, reads))
@@ -105,11 +104,8 @@ async def open_state(
             configured=configured,
         )
         await state["watch"].look()
-        follow = state["watch"].follow(watch_every)
-        async with (
-            beside(_follow_policy(state), feed.run(), follow),
-            aclosing(state["replays"]),
-        ):
+        works = _follow_policy(state), feed.run(), state["watch"].follow(watch_every)
+        async with beside(*works), aclosing(state["replays"]):
             yield state
 
 
@@ -157,6 +153,14 @@ async def _open(settings: Settings, url: str, name: str) -> AsyncGenerator[Store
         yield store
     finally:
         await store.close()
+
+
+async def _in_force(store: Store, configured: Policy) -> Policy:
+    """Return the policy that decides, and warn where it is not the one that is configured."""
+    policy = await store.policy(configured)
+    if policy != configured:
+        log.warning("policy_differs", in_force=policy.digest, configured=configured.digest)
+    return policy
 
 
 def _informed(cache: Cache, notices: Notices, stores: Iterable[Store]) -> Cache:
