@@ -12,13 +12,12 @@ from typing import Any, cast
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from entitlements.errors import StoreUnavailable
 from entitlements.store.address import Address, address
-from entitlements.store.cluster import Cluster, Named
+from entitlements.store.cluster import Cluster, Named, Sentinels
 
 TIMEOUT = 0.3
 """Seconds for one try at a connection or a command."""
@@ -46,6 +45,12 @@ def connect(url: str, name: str) -> Redis:
     return Redis.from_pool(BlockingConnectionPool.from_url(url, **_pool(name)))
 
 
+async def disconnect(redis: Redis) -> None:
+    """Close every connection of a client that `connect` gave out."""
+    client: object = redis
+    await (client.disconnect() if isinstance(client, Cluster) else redis.aclose())
+
+
 def _cluster(to: Address, name: str) -> Cluster:
     arguments = _arguments(name) | to.login | to.tls
     arguments["startup_nodes"] = [ClusterNode(host, port) for host, port in to.nodes]
@@ -58,7 +63,7 @@ def _cluster(to: Address, name: str) -> Cluster:
 def _sentinel(to: Address, name: str) -> Redis:
     """Sentinels are asked without a login: it is the servers'. A dead one must leave time to ask the next."""
     asking = {"socket_timeout": ASKING, "socket_connect_timeout": ASKING, "retry": _retry(0)}
-    sentinels: Any = Sentinel  # its constructor has no types, nor has the pool's
+    sentinels: Any = Sentinels  # its constructor has no types, nor has the pool's
     pool: Any = Named
     found = sentinels(to.nodes, sentinel_kwargs=asking | to.tls)
     return Redis.from_pool(pool(to.service, found, db=to.db, **_pool(name), **to.login, **to.tls))

@@ -11,7 +11,7 @@ from typing import Any
 
 from entitlements.errors import Conflict, StoreUnavailable
 from entitlements.store import keys
-from entitlements.store.client import connect, reaching
+from entitlements.store.client import connect, disconnect, reaching
 from entitlements.store.lane import Piped
 from entitlements.store.lines import Part, Tail, raw
 from entitlements.store.safety import Durability, refuse_unsafe
@@ -39,7 +39,7 @@ async def opened(url: str, partitions: int, durability: Durability) -> AsyncGene
         await refuse_unsafe(redis, durability)
         yield Store(redis, Piped(redis), partitions, durability)
     finally:
-        await redis.aclose()
+        await disconnect(redis)
 
 
 async def progress(store: Store, file: str) -> int:

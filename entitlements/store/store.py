@@ -12,7 +12,7 @@ from entitlements.model import Change, CustomerRecord, Outcome, Subject, Subscri
 from entitlements.policy import DAY
 from entitlements.redecide import Whole
 from entitlements.store import cold, keys
-from entitlements.store.client import connect, reaching
+from entitlements.store.client import connect, disconnect, reaching
 from entitlements.store.entry import Entry, Value, outcome_of
 from entitlements.store.lane import Asking, lane
 from entitlements.store.meta import Meta
@@ -75,7 +75,7 @@ class Store(Meta):
             asking = lane(url, name, redis, replicated=durability == "replica")
             return cls(redis, asking, await Meta(asking).pin_partitions(), durability)
         except BaseException:
-            await redis.aclose()
+            await disconnect(redis)
             raise
 
     @classmethod
@@ -90,7 +90,7 @@ class Store(Meta):
             partitions = await Meta(asking).partitions_held() or keys.PARTITIONS
             return cls(redis, asking, partitions, durability)
         except BaseException:
-            await redis.aclose()
+            await disconnect(redis)
             raise
 
     async def refuse_half(self) -> None:
@@ -100,7 +100,7 @@ class Store(Meta):
     async def close(self) -> None:
         """Close every connection."""
         await self.asking.close()
-        await self.redis.aclose()
+        await disconnect(self.redis)
 
     async def ping(self) -> None:
         """Ask for a sign of life. Raises StoreUnavailable."""
