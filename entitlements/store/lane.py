@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import hiredis
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as Closed
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -24,12 +23,8 @@ from redis.exceptions import TimeoutError as Late
 
 from entitlements.store.client import TIMEOUT, reaching, unavailable
 from entitlements.store.cluster import understood
+from entitlements.store.dial import PLAIN, Command, Dial, packed
 from entitlements.store.entry import Value
-
-Command = Sequence[Value]
-
-PLAIN = ("redis://", "unix://")
-"""What an address begins with that a lane can serve."""
 
 GRACE = 0.02
 """Seconds in which a reply that has come already is read, should this process itself have been late."""
@@ -80,8 +75,7 @@ class Lane:
     """Asks over one connection, which is made when it is first needed and again when it is lost."""
 
     def __init__(self, url: str, name: str) -> None:
-        self._at: dict[str, Any] = dict(parse_url(url))
-        self._name = name
+        self.dial = Dial(url, name)
         self._line: _Line | None = None
         self._turn = asyncio.Lock()
 
@@ -131,24 +125,13 @@ class Lane:
             return self._line
 
     async def _connect(self) -> "_Line":
-        loop, at = asyncio.get_running_loop(), self._at
-        async with asyncio.timeout(TIMEOUT):
-            if path := at.get("path"):
-                _, line = await loop.create_unix_connection(_Line, path)
-            else:
-                host, port = at.get("host", "localhost"), at.get("port", 6379)
-                _, line = await loop.create_connection(_Line, host, port)
+        line = await self.dial.connect(_Line)
         try:
-            understood(await line.ask(self._greeting()))
+            understood(await line.ask(self.dial.greeting()))
         except BaseException:
             line.close()
             raise
         return line
-
-    def _greeting(self) -> list[Command]:
-        login = [self._at[name] for name in ("username", "password") if self._at.get(name)]
-        auth = [("AUTH", *login)] if login else []
-        return [*auth, ("SELECT", self._at.get("db", 0)), ("CLIENT", "SETNAME", self._name)]
 
 
 class _Asked(NamedTuple):
@@ -179,7 +162,7 @@ class _Line(asyncio.Protocol):
         self._asked.append(_Asked(waiting, len(commands), [], self._loop.time()))
         if not self._out:
             self._loop.call_soon(self._write)
-        self._out += [hiredis.pack_command(cast("Any", tuple(command))) for command in commands]
+        self._out += map(packed, commands)
         return waiting
 
     def close(self, why: RedisError | None = None) -> None:

@@ -7,22 +7,15 @@ it holds once it is true, and trusts nothing meanwhile. https://redis.io/docs/la
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
 from entitlements.errors import StoreUnavailable
 from entitlements.model import Subject
 from entitlements.store import keys
-from entitlements.store.client import reaching
-from entitlements.store.replies import text
+from entitlements.store.ear import ear
 from entitlements.store.store import Store
-
-QUIET = 0.5
-"""Seconds without a word after which the server is asked for one."""
-
-SILENT = 1.5
-"""Seconds without a word after which the server is taken for dead."""
 
 AGAIN = 0.2
 """Seconds from the end of one connection to the next."""
@@ -40,7 +33,7 @@ class Notices:
     """One connection to the channel of writes. Callbacks are called in the loop, and must be quick."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._ear = ear(store.asking, store.redis)
         self._on_written: list[Callable[[Notice], object]] = []
         self._on_alive: list[Callable[[bool], object]] = []
         self.alive = False
@@ -59,31 +52,17 @@ class Notices:
         try:
             while True:
                 with suppress(StoreUnavailable, RedisError, OSError, TimeoutError):
-                    await self._listen_once()
+                    await self._ear.listen(keys.WRITTEN, self._take)
                 self._turn(alive=False)
                 await asyncio.sleep(AGAIN)
         finally:
             self.alive = False
 
-    async def _listen_once(self) -> None:
-        loop = asyncio.get_running_loop()
-        async with self._store.redis.pubsub() as channel:
-            async with reaching():
-                await channel.subscribe(keys.WRITTEN)
-            heard = loop.time()
-            while loop.time() - heard < SILENT:
-                if message := await channel.get_message(timeout=QUIET):
-                    heard = loop.time()
-                    self._take(message)
-                else:
-                    async with reaching():
-                        await channel.ping()
-
-    def _take(self, message: dict[str, Any]) -> None:
-        if message["type"] == "subscribe":  # redis-py connects anew by itself, and subscribes again
+    def _take(self, word: str | None) -> None:
+        if word is None:  # a connection is new: what was said before it was not heard
             self._turn(alive=False)
             self._turn(alive=True)
-        elif message["type"] == "message" and (notice := _notice(text(message["data"]))):
+        elif notice := _notice(word):
             for tell in self._on_written:
                 tell(notice)
 
