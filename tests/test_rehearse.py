@@ -18,7 +18,7 @@ from entitlements.policy_file import parse
 from entitlements.redecide import Difference, Whole, latest
 from entitlements.rehearse import Rehearsal
 from entitlements.store.store import Store
-from tests.simulation.life import lived, renamed
+from tests.simulation.life import bodies_of
 from tests.support.bodies import encoded, event, pausing, subscription, update
 from tests.support.customers import opened
 from tests.support.histories import START
@@ -52,13 +52,8 @@ def cases(draw: st.DrawFn) -> Case:
     def choose(options: int) -> int:
         return draw(st.integers(0, options - 1))
 
-    told = [
-        encoded(renamed(told, customer, name))
-        for customer, name in PEOPLE[: choose(len(PEOPLE)) + 1]
-        for moment in lived(choose, most=4)
-        for told in moment.events
-    ]
-    arrivals = draw(st.permutations([*told, OTHER, ODD, NAMELESS, LIVE]))
+    bodies = bodies_of(PEOPLE[: choose(len(PEOPLE)) + 1], choose)
+    arrivals = draw(st.permutations([*bodies, OTHER, ODD, NAMELESS, LIVE]))
     held = choose(len(arrivals))
     again = draw(st.lists(st.sampled_from(arrivals), max_size=5))
     return Case(

@@ -11,14 +11,13 @@ import pytest
 import pytest_asyncio
 from httpx2 import Response
 
-from entitlements.cli.dev import KEY
 from entitlements.http.docs.page import curl, page
 from entitlements.http.docs.schemas import words
 from entitlements.http.docs.style import STYLE
 from entitlements.sandbox.shapes import Body
 from tests.support.bodies import event, subscription
-from tests.support.service import OPERATE, Service, serving
-from tests.support.stripes import SUBSCRIPTION, stripe
+from tests.support.service import OPERATE, Service
+from tests.support.stripes import serving_beside_stripe
 
 EVIL = "<script>alert(1)</script>\"'&`<b>`"
 VOID = {"meta", "br"}
@@ -57,11 +56,7 @@ class Reader(HTMLParser):
 @pytest_asyncio.fixture
 async def service(store_url: str) -> AsyncGenerator[Service]:
     """Give the service on an empty store, and a sandbox Stripe behind it."""
-    async with (
-        stripe() as beyond,
-        serving(store_url, stripe_api_key=KEY, stripe_api_base=beyond.url) as found,
-    ):
-        beyond.holds(SUBSCRIPTION)
+    async with serving_beside_stripe(store_url) as found:
         yield found
 
 

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from entitlements import span
-from entitlements.cli.dev import KEY
 from entitlements.http.endpoint import Described, Endpoint, routed
 from entitlements.http.openapi import TAGS, document, openapi
 from entitlements.http.parameters import Parameters
@@ -19,7 +18,7 @@ from entitlements.http.state import State
 from entitlements.sandbox.shapes import Body
 from tests.support.bodies import SECRET, event, signed, subscription
 from tests.support.service import OPERATE, READ, Service, bearer, serving
-from tests.support.stripes import SUBSCRIPTION, stripe
+from tests.support.stripes import serving_beside_stripe
 
 SURFACES = ["webhooks", "queries", "operations"]
 NAMES = {"customer": "cus_1", "feature": "pro", "key": "pro"}
@@ -28,11 +27,7 @@ NAMES = {"customer": "cus_1", "feature": "pro", "key": "pro"}
 @pytest_asyncio.fixture
 async def service(store_url: str) -> AsyncGenerator[Service]:
     """Give the service on an empty store, and a sandbox Stripe behind it."""
-    async with (
-        stripe() as beyond,
-        serving(store_url, stripe_api_key=KEY, stripe_api_base=beyond.url) as found,
-    ):
-        beyond.holds(SUBSCRIPTION)
+    async with serving_beside_stripe(store_url) as found:
         yield found
 
 

@@ -21,7 +21,7 @@ from entitlements.store.audit import Deed
 from entitlements.store.log import Log
 from entitlements.store.replays import LEASE, Asked, Run
 from entitlements.store.store import Store
-from tests.simulation.life import lived, renamed
+from tests.simulation.life import bodies_of
 from tests.support.bodies import encoded, event, pausing, subscription, update
 from tests.support.customers import NOW, opened
 from tests.support.servers import client
@@ -277,12 +277,8 @@ def test_every_run_does_what_it_foresaw(store_url: str, data: st.DataObject) -> 
     def choose(options: int) -> int:
         return data.draw(st.integers(0, options - 1))
 
-    bodies = [
-        encoded(renamed(one, customer, name))
-        for customer, name in (("cus_1", "sub_a"), ("cus_1", "sub_b"), ("cus_2", "sub_c"))
-        for moment in lived(choose, most=4)
-        for one in moment.events
-    ]
+    people = ("cus_1", "sub_a"), ("cus_1", "sub_b"), ("cus_2", "sub_c")
+    bodies = bodies_of(people, choose)
     arrivals = data.draw(st.permutations(bodies))
     held = choose(len(arrivals))
     Random(held).shuffle(bodies)  # noqa: S311  a test's own

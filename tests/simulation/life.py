@@ -4,7 +4,7 @@ Every choice is one of some number of options, the plainest first. So a seeded g
 hypothesis makes a failing one as plain as it can be.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from entitlements.sandbox.event import Endpoint, events
 from entitlements.sandbox.ids import random_ids
 from entitlements.sandbox.shapes import BASIL, LATEST, Body, Terms
 from entitlements.sandbox.subscription import Change
+from tests.support.bodies import encoded
 from tests.support.histories import START
 
 DAY = 86_400
@@ -51,6 +52,16 @@ def renamed(event: Body, customer: str, subscription: str | None = None) -> Body
     data = event["data"]
     body = data["object"] | {"customer": customer, "id": name}
     return event | {"data": data | {"object": body}, "id": f"{event['id']}_{name}"}
+
+
+def bodies_of(people: Iterable[tuple[str, str]], choose: Choose, most: int = 4) -> list[bytes]:
+    """Return the events of several lives as they are sent: of a customer each, and a subscription's name."""
+    return [
+        encoded(renamed(event, customer, name))
+        for customer, name in people
+        for moment in lived(choose, most)
+        for event in moment.events
+    ]
 
 
 class _Life:

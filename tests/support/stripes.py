@@ -14,7 +14,7 @@ from entitlements.sandbox.subscription import Change
 from entitlements.sandbox.world import Sandbox
 from tests.support.command import run
 from tests.support.histories import KIND, MONTH, START
-from tests.support.service import Clock
+from tests.support.service import Clock, Service, serving
 
 SUBSCRIPTION = new(Terms("cus_1", "pro", "price_pro"), "sub_1", "si_1", START, START + MONTH)
 
@@ -77,6 +77,17 @@ async def stripe(clock: Clock | None = None) -> AsyncGenerator[Stripe]:
     sandbox = Sandbox(clock, seed=1)
     async with running(sandbox) as url:
         yield Stripe(sandbox, url, clock)
+
+
+@asynccontextmanager
+async def serving_beside_stripe(store_url: str) -> AsyncGenerator[Service]:
+    """Give a service on a store, and a sandbox behind it that has a customer who subscribes."""
+    async with (
+        stripe() as beyond,
+        serving(store_url, stripe_api_key=KEY, stripe_api_base=beyond.url) as found,
+    ):
+        beyond.holds(SUBSCRIPTION)
+        yield found
 
 
 async def told(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
