@@ -17,7 +17,7 @@ from tests.bench.floors import HOST
 from tests.bench.job import Address
 from tests.bench.subscriptions import SECRET
 from tests.support.clusters import free_ports
-from tests.support.command import PATIENCE, environment, running, serving, store_pid
+from tests.support.command import COMMAND, PATIENCE, environment, running, serving, store_pid
 from tests.support.servers import client, until
 
 TOP = Path(__file__).parents[2]
@@ -90,7 +90,9 @@ class Service:
         self._starts += 1
         began = time.monotonic()
         with machine.pinned(self._places.server):
-            process = self._running.enter_context(running("serve", home=home, env=self._env))
+            process = self._running.enter_context(
+                running("serve", home=home, command=COMMAND, env=self._env)  # as it is started
+            )
         self._running.callback(process.stop)
         url = urlsplit(serving(process).url)
         took = time.monotonic() - began

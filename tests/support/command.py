@@ -119,12 +119,12 @@ class Running:
 
 @contextmanager
 def running(
-    *arguments: str, home: Path, command: Sequence[str] = COMMAND, env: Mapping[str, str]
+    *arguments: str, home: Path, command: Sequence[str] | None = None, env: Mapping[str, str]
 ) -> Iterator[Running]:
     """Run a command in a directory for as long as the block runs; end it there if it has not ended."""
     with (home / "out.log").open("w") as out, (home / "err.log").open("w") as err:
         process: Process
-        if command == COMMAND:
+        if command is None:
             process = forked(*arguments, env=env, home=home, out=out, err=err, session=True)
         else:
             process = subprocess.Popen(
