@@ -10,6 +10,7 @@ from starlette.responses import Response
 from entitlements.errors import BadRequest
 from entitlements.http import body
 from entitlements.http.auth import authenticate
+from entitlements.http.nesting import shallow
 from entitlements.http.parameters import Parameter, Parameters
 from entitlements.http.state import State
 from entitlements.store.audit import Deed
@@ -35,7 +36,7 @@ class Reasoned(Struct, forbid_unknown_fields=True):
 async def given(request: Request[State], kind: type[Given], shape: str) -> Given:
     """Return the body of a request, as it has to be. Raises BadRequest, which says what to send: `shape`."""
     try:
-        return msgspec.json.decode(await body.read(request), type=kind)
+        return msgspec.json.decode(shallow(await body.read(request)), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(
             f"The body cannot be read ({error}). Send {shape}, the reason with up to {REASON} characters."

@@ -19,6 +19,7 @@ from entitlements.http import body
 from entitlements.http.asking import one_record
 from entitlements.http.auth import Handler
 from entitlements.http.endpoint import Endpoint, routed
+from entitlements.http.nesting import shallow
 from entitlements.http.parameters import (
     ACCOUNT,
     IF_NONE_MATCH,
@@ -125,7 +126,7 @@ async def _customer(request: Request[State]) -> str:
     """Return whom a request is about."""
     raw = await body.read(request)
     try:
-        return _question.decode(raw).context.targeting_key
+        return _question.decode(shallow(raw)).context.targeting_key
     except UNREADABLE:
         return _lenient(raw)
 
@@ -133,7 +134,7 @@ async def _customer(request: Request[State]) -> str:
 def _lenient(raw: bytes) -> str:
     """Read a body step by step, to say what is wrong with it. Raises UnusableContext."""
     try:
-        raw_context = _asked.decode(raw).context
+        raw_context = _asked.decode(shallow(raw)).context
     except UNREADABLE as error:
         raise UnusableContext(f"{error}. {_FORM}", "PARSE_ERROR") from error
     try:

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from entitlements.http.body import LIMIT
 from entitlements.http.encoded import MAX_AGE
+from entitlements.http.nesting import NESTED
 from entitlements.http.queries import MAX_CHECKS
 from entitlements.policy import BUILT_IN
 from entitlements.sandbox.shapes import Body
@@ -434,6 +435,11 @@ async def test_a_batch_has_a_limit(service: Service) -> None:
 DEEP = 100_000
 
 
+def deep(levels: int) -> bytes:
+    """Return arrays in arrays."""
+    return b"[" * levels + b"]" * levels
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "body",
@@ -445,7 +451,9 @@ DEEP = 100_000
         b'{"checks":1}',
         b'{"checks":[],"check":[]}',
         b'{"checks":[\xff]}',
-        b'{"checks":' + b"[" * DEEP + b"]" * DEEP + b"}",
+        b'{"checks":' + deep(DEEP) + b"}",
+        b'{"checks":[{"customer":"cus_1","feature":"pro","at":' + deep(NESTED - 2) + b"}]}",
+        b'{"checks":[{"customer":"cus_1","feature":"pro","at":' + deep(900) + b"}]}",
     ],
 )
 async def test_a_batch_that_cannot_be_read_is_a_400(service: Service, body: bytes) -> None:
@@ -459,7 +467,7 @@ async def test_a_batch_that_cannot_be_read_is_a_400(service: Service, body: byte
     "odd",
     [
         b'{"customer":"\xff","feature":"pro"}',
-        b'{"customer":"cus_1","feature":"pro","at":' + b"[" * 800 + b"]" * 800 + b"}",
+        b'{"customer":"cus_1","feature":"pro","at":' + deep(NESTED - 3) + b"}",
         b'{"customer":"cus_1","feature":"pro","at":' + b"1" * 5_000 + b"}",
     ],
 )

@@ -14,6 +14,7 @@ from entitlements.errors import BadRequest, EntitlementsError
 from entitlements.http import body
 from entitlements.http.auth import Handler
 from entitlements.http.endpoint import Endpoint, each
+from entitlements.http.nesting import shallow
 from entitlements.http.parameters import ACCOUNT, account_of
 from entitlements.http.queries import MAX_CHECKS, UNREADABLE
 from entitlements.http.request_id import ECHO, HEADER
@@ -131,7 +132,7 @@ async def read(
 def decoded(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """Return a body as what it is to be. Raises BadRequest, which says what to send."""
     try:
-        return decoder.decode(raw)
+        return decoder.decode(shallow(raw))
     except UNREADABLE as error:
         raise BadRequest(f"{error}. {_FORM}") from error
 
