@@ -104,7 +104,9 @@ def _wanted(event: Event, options: Options) -> bool:
 def _line(event: Event) -> str:
     change = event.data
     word = "granted" if change["granted"] else "denied"
-    cause = change["event"] or "by the clock"
+    cause = (
+        change["event"] or "no event"
+    )  # the clock, a person or another policy: it is not told which
     cause += " (replayed)" if change.get("replayed") else ""
     parts = (change["customer"], change["feature"], word, change["reason"])
     return "  ".join((rfc3339(change["at"]), *parts, f"x{change['quantity']}", cause))
