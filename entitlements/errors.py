@@ -5,7 +5,8 @@ EntitlementsError
 ├── PolicyError            a policy file that cannot be used
 ├── SignatureInvalid       a webhook whose sender is not proven
 ├── BadRequest             a request that says something we cannot read
-│   └── BodyTooLarge
+│   ├── BodyTooLarge
+│   └── HeadTooLarge
 ├── Unauthenticated        no token, or one we do not know
 ├── Forbidden              a token whose scope is too small
 ├── NotFound               what a call is about is not there
