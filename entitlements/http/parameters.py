@@ -65,7 +65,7 @@ class Parameters:
         return cls(dict(given))
 
     def number(self, name: str) -> int | None:
-        """Return a whole number not below zero (an instant in Unix seconds, a version), or null if not given."""
+        """Return a whole number not below zero (a count, Unix seconds, a version), or null if not given."""
         value = self._given.get(name)
         if value is None:
             return None
@@ -114,7 +114,7 @@ def path_id(request: Request[State], name: str) -> str:
 
 def _no_number(name: str, value: str) -> BadRequest:
     return BadRequest(
-        f"{name}={value!r} is not a number. It takes whole Unix seconds or a version."
+        f"{name}={value!r} is not a number. It takes a whole one: a count, Unix seconds or a version."
     )
 
 
