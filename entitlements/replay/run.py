@@ -9,7 +9,6 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
-from functools import partial
 from typing import Protocol
 
 from entitlements.beside import beside
@@ -18,13 +17,17 @@ from entitlements.ingest import Ingest
 from entitlements.model import Outcome
 from entitlements.patience import patiently
 from entitlements.preview import Step, Tally
-from entitlements.redecide import Kind
+from entitlements.redecide import Difference, Kind
 from entitlements.rehearse import Consequence, Rehearsal
 from entitlements.replay.offer import Load, Offer, settled
 from entitlements.replay.sources import BATCH, Source
 from entitlements.store import audit, replays
 from entitlements.store.audit import Deed
 from entitlements.store.replays import Asked, Run, Status
+from entitlements.store.store import Store
+
+LISTED_AT_ONCE = 250
+"""Differences that are written together."""
 
 BEAT = 2.0
 """Seconds between words of a run: well within replays.LEASE."""
@@ -199,7 +202,8 @@ class Replay:
 
     async def _sum(self, customers: AsyncIterator[Consequence]) -> None:
         """Sum up who gains and who loses, in the place of what was summed up before."""
-        run, tally, ambiguous, kept = self.run, Tally.of(*KINDS), 0, 0
+        run, tally, ambiguous = self.run, Tally.of(*KINDS), 0
+        listed = _Listed(self._store, run.id)
         await patiently(lambda: replays.forget_differences(self._store, run.id))
         async for found in customers:
             ambiguous += len(found.ambiguous)
@@ -207,10 +211,8 @@ class Replay:
                 tally.add(Step(0, 1, found.differences))
             if found.differences or found.ambiguous:
                 self._told.consequence(run, found)
-            if (room := replays.LISTED - kept) > 0:
-                some = found.differences[:room]
-                await patiently(partial(replays.list_differences, self._store, run.id, some))
-                kept += len(found.differences)
+            await listed.add(found.differences)
+        await listed.close()
         run.customers, run.ambiguous = tally.customers, ambiguous
         run.concerned, run.answers, run.features = tally.concerned, tally.answers, tally.features
 
@@ -222,6 +224,29 @@ class Replay:
             with suppress(StoreError):  # the batch at hand tells, if that lasts
                 if ending := await replays.tell(self._store, self.run):
                     self.stop(*ending)
+
+
+class _Listed:
+    """The differences that are kept of a run: many in one write, for each of which the store syncs its disk."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store = store
+        self._run = run
+        self._room = replays.LISTED
+        self._waiting = list[Difference]()
+
+    async def add(self, found: Sequence[Difference]) -> None:
+        """Keep some, as far as there is room."""
+        some = found[: self._room]
+        self._room -= len(some)
+        self._waiting += some
+        if len(self._waiting) >= LISTED_AT_ONCE:
+            await self.close()
+
+    async def close(self) -> None:
+        """Write what waits."""
+        some, self._waiting = self._waiting, []
+        await patiently(lambda: replays.list_differences(self._store, self._run, some))
 
 
 def _parts(bodies: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
