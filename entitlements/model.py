@@ -7,7 +7,7 @@ an `Entitlement` is the answer to one question at one instant. Times are Unix se
 from typing import Literal, Self
 
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import replace
+from msgspec.structs import astuple
 
 READ = "entitlements.subscription.read"
 """The type of a fact that Stripe did not send: what a read of the subscription said, made to heal a doubt."""
@@ -62,7 +62,7 @@ class Snapshot(Struct, frozen=True, omit_defaults=True):
 
 
 class Before(Struct, frozen=True, omit_defaults=True):
-    """The fields of a snapshot that an update changed, with the values they had before it."""
+    """The fields of a snapshot, in their order, that an update changed, with the values they had before it."""
 
     status: str | UnsetType = UNSET
     items: tuple[Item, ...] | UnsetType = UNSET
@@ -77,11 +77,8 @@ class Before(Struct, frozen=True, omit_defaults=True):
     @classmethod
     def between(cls, old: Snapshot, new: Snapshot) -> Self:
         """Return what an update says that led from one state to another."""
-        pairs = ((name, getattr(old, name), getattr(new, name)) for name in _NAMES)
-        return cls(**{name: was for name, was, now in pairs if was != now})
-
-
-_NAMES = Before.__struct_fields__
+        pairs = zip(astuple(old), astuple(new), strict=True)
+        return cls(*(UNSET if was == now else was for was, now in pairs))
 
 
 class Fact(Struct, frozen=True, omit_defaults=True):
@@ -103,8 +100,8 @@ class Fact(Struct, frozen=True, omit_defaults=True):
         """Return the state that this event changed, or null where it does not say."""
         if self.before is None:
             return None
-        fields = {name: getattr(self.before, name) for name in _NAMES}
-        return replace(self.snapshot, **{k: v for k, v in fields.items() if v is not UNSET})
+        pairs = zip(astuple(self.before), astuple(self.snapshot), strict=True)
+        return Snapshot(*(now if was is UNSET else was for was, now in pairs))
 
 
 class Pause(Struct, frozen=True, omit_defaults=True):

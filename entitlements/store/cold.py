@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import asdict
+from msgspec.structs import astuple
 
 from entitlements.errors import StoreError
 from entitlements.model import (
@@ -210,13 +210,13 @@ def _fact_from(fact: _Fact, snapshots: Sequence[Snapshot]) -> Fact:
 
 
 def _snapshot_to(snapshot: Snapshot, places: _Places) -> _Snapshot:
-    lines = [places.line(item) for item in snapshot.items]
-    return _Snapshot(**asdict(snapshot) | {"items": lines})
+    status, items, *rest = astuple(snapshot)
+    return _Snapshot(status, [places.line(item) for item in items], *rest)
 
 
 def _snapshot_from(snapshot: _Snapshot, items: Sequence[_Item]) -> Snapshot:
-    lines = tuple(_item_from(items[line.item], line) for line in snapshot.items)
-    return Snapshot(**asdict(snapshot) | {"items": lines})
+    status, lines, *rest = astuple(snapshot)
+    return Snapshot(status, tuple(_item_from(items[line.item], line) for line in lines), *rest)
 
 
 def _item_from(item: _Item, line: _Line) -> Item:
@@ -224,12 +224,14 @@ def _item_from(item: _Item, line: _Line) -> Item:
 
 
 def _state_to(state: State | None, places: _Places) -> _State | None:
-    return (
-        None if state is None else _State(**asdict(state) | {"snapshot": places.of(state.snapshot)})
-    )
+    if state is None:
+        return None
+    at, snapshot, *rest = astuple(state)
+    return _State(at, places.of(snapshot), *rest)
 
 
 def _state_from(state: _State | None, snapshots: Sequence[Snapshot]) -> State | None:
     if state is None:
         return None
-    return State(**asdict(state) | {"snapshot": snapshots[state.snapshot]})
+    at, snapshot, *rest = astuple(state)
+    return State(at, snapshots[snapshot], *rest)
