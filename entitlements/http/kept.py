@@ -43,35 +43,56 @@ class Present:
         self._answers = answers
         self._held = answers.cache.true
 
-    def one(self, customer: str, feature: str, now: int) -> Kept | None:
-        """Return the answer for one feature; null where it cannot be told at once."""
+    async def one(self, customer: str, feature: str, now: int) -> Kept | None:
+        """Return the answer for one feature; null for what is not plain. Raises StoreUnavailable."""
+        kept = self._one(customer, feature, now)
+        if kept is None and await self._read([customer]):
+            kept = self._one(customer, feature, now)
+        return kept
+
+    async def features(self, customer: str, now: int) -> Kept | None:
+        """Return the array of all that a customer may use; null likewise. Raises StoreUnavailable."""
+        kept = self._features(customer, now)
+        if kept is None and await self._read([customer]):
+            kept = self._features(customer, now)
+        return kept
+
+    async def all(self, asked: Sequence[Question], now: int) -> list[Kept | None]:
+        """Return the answers to many questions, each as `one` does. Raises StoreUnavailable."""
+        found = self._all(asked, now)
+        if None in found and await self._read({customer for customer, _ in asked}):
+            found = self._all(asked, now)
+        return found
+
+    def _one(self, customer: str, feature: str, now: int) -> Kept | None:
         return self._kept(customer, feature, now, lambda record: one(record, feature, now))
 
-    def features(self, customer: str, now: int) -> Kept | None:
-        """Return the array of all that a customer may use; null likewise."""
+    def _features(self, customer: str, now: int) -> Kept | None:
         return self._kept(customer, LIST, now, lambda r: features_of(r, now, denied=False))
 
-    def all(self, asked: Sequence[Question], now: int) -> list[Kept | None]:
-        """Return the answers to many questions, each as `one` does: quickly where it is kept already."""
+    def _all(self, asked: Sequence[Question], now: int) -> list[Kept | None]:
         held_of, found = self._held.get, list[Kept | None]()
         for customer, feature in asked:
             held = held_of(customer)
             kept: Kept | None = held.made.get(feature) if held else None
             if kept is None or not kept.since <= now < kept.until:
-                kept = self.one(customer, feature, now)
+                kept = self._one(customer, feature, now)
             found.append(kept)
         return found
 
-    async def read(self, customers: Iterable[str]) -> None:
-        """Bring into memory the records that are not there, if they may be kept there. Raises StoreUnavailable."""
+    async def _read(self, customers: Iterable[str]) -> bool:
+        """Bring into memory the records that are not there, if they may be kept there; tell whether any was read."""
         cache = self._answers.cache
         missing = [c for c in customers if is_id(c) and "/" not in c and c not in self._held]
-        if missing and cache.hearing:
-            await cache.read([Subject(customer) for customer in missing])
+        if not missing or not cache.hearing:
+            return False
+        await cache.read([Subject(customer) for customer in missing])
+        return True
 
     def _kept(
         self, customer: str, name: str, now: int, make: Callable[[CustomerRecord], Encoded]
     ) -> Kept | None:
+        """Return an answer about a record in memory, kept or made now; null where it cannot be told at once."""
         # `acct_…/cus_…` names a connected account's customer: nothing of theirs is made here, so nothing is found
         held = None if "/" in customer else self._held.get(customer)
         if held is None:

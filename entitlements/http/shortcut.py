@@ -113,11 +113,7 @@ class Shortcut:
                 return None
 
     async def _one(self, customer: str, feature: str) -> Sent | None:
-        now = int(self._clock())
-        kept = self._present.one(customer, feature, now)
-        if kept is None:
-            await self._present.read([customer])
-            kept = self._present.one(customer, feature, now)
+        kept = await self._present.one(customer, feature, int(self._clock()))
         if kept is None:
             return None
         metrics.answered("one")
@@ -125,10 +121,7 @@ class Shortcut:
 
     async def _list(self, path: str, customer: str) -> Sent | None:
         now = int(self._clock())
-        kept = self._present.features(customer, now)
-        if kept is None:
-            await self._present.read([customer])
-            kept = self._present.features(customer, now)
+        kept = await self._present.features(customer, now)
         if kept is None:
             return None
         metrics.answered("list")
@@ -138,11 +131,7 @@ class Shortcut:
         asked = _asked(read)
         if asked is None:
             return None
-        now = int(self._clock())
-        kept = self._present.all(asked, now)
-        if None in kept:
-            await self._present.read({customer for customer, _ in asked})
-            kept = self._present.all(asked, now)
+        kept = await self._present.all(asked, int(self._clock()))
         bodies = [one.answer.body for one in kept if one is not None]
         if len(bodies) < len(asked):
             return None
