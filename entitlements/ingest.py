@@ -24,12 +24,13 @@ from entitlements.store import marks, quarantine
 from entitlements.store.audit import Deed, Record
 from entitlements.store.entry import Entry
 from entitlements.store.store import Store
+from entitlements.turns import Turns
 
 LATE = 60
 """Seconds after its creation from which a delivery may be one that was quarantined before, and is looked up there."""
 
 ATTEMPTS = 8
-"""Writers may race for one customer; an attempt that is lost means that somebody else's was won."""
+"""Processes may race for one customer; an attempt that is lost means that somebody else's was won."""
 
 AT_ONCE = 48
 """Customers whose events are replayed side by side: fewer than a client has connections."""
@@ -69,6 +70,8 @@ class Ingest:
         """The one in force, as far as this process knows."""
         self.livemode = livemode
         """Null until the first verified event pins it."""
+        self._turns = Turns()
+        """Of customers. Without them a burst about one would be read at once and written once, over and over."""
 
     async def deliver(self, body: bytes, now: float) -> Receipt:
         """Take in one verified body, received at `now` (Unix seconds).
@@ -142,7 +145,8 @@ class Ingest:
         self, delivery: Delivery, decoded: SubscriptionEvent | OtherEvent, policy: Policy
     ) -> Receipt:
         if isinstance(decoded, SubscriptionEvent):
-            return await self._absorb(delivery, decoded, policy)
+            async with self._turns.of(str(decoded.subject)):
+                return await self._absorb(delivery, decoded, policy)
         return await self._keep(delivery, decoded, "ignored")
 
     async def _absorb(

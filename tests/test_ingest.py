@@ -1,5 +1,6 @@
 """The one way in: what becomes of each delivery, and that what is acknowledged is stored once."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from itertools import product
@@ -29,6 +30,7 @@ NOW = START + 10.5
 CUSTOMER = Subject("cus_1")
 PLAIN = subscription()
 STRICT = replace(BUILT_IN, status={**BUILT_IN.status, "past_due": REVOKE})
+BURST = 50
 UNPAID = PLAIN | {"status": "unpaid"}
 
 
@@ -389,6 +391,21 @@ async def test_who_is_overtaken_tries_again_and_not_for_ever(
         await overtaken.close()
     assert (await store.customer(CUSTOMER)).version == ATTEMPTS
     assert conflicts() - before == limit
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("customers", [1, BURST])
+async def test_a_burst_is_taken_in_whole(ingest: Ingest, store: Store, customers: int) -> None:
+    """Whether it is about one customer, whose events wait for each other, or about as many; the store is empty."""
+    before = conflicts()
+    about = [PLAIN | {"id": f"sub_{n}", "customer": f"cus_{n % customers}"} for n in range(BURST)]
+    bodies = [event(one, id=f"evt_{n}") for n, one in enumerate(about)]
+    receipts = await asyncio.gather(*(deliver(ingest, body) for body in bodies))
+
+    assert {receipt.outcome for receipt in receipts} == {"applied"}
+    assert conflicts() == before
+    versions = [(await store.customer(Subject(f"cus_{n}"))).version for n in range(customers)]
+    assert versions == [BURST // customers] * customers
 
 
 def conflicts() -> float:
