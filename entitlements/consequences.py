@@ -13,16 +13,22 @@ from entitlements.model import CustomerRecord
 from entitlements.policy import Policy
 from entitlements.redecide import Difference, Whole, differences
 from entitlements.resolve import entitlement, features, instants, next_flip
+from entitlements.words import Words
 
 
-def consequences(before: Whole, after: Whole, policy: Policy, at: int) -> Iterator[Difference]:
+def consequences(
+    before: Whole, after: Whole, policy: Policy, at: int, words: Words
+) -> Iterator[Difference]:
     """Yield each answer that differs between two states of a customer: at an instant, at the next flip, or before.
 
-    `policy` judges the past, which is compared as far back as both know it.
+    `policy` judges the past, which is compared as far back as both know it. `words` are all that people said over it:
+    what was answered then was theirs too, though it has ended since.
     """
     found = {difference.feature: difference for difference in differences(before, after, at)}
-    was, becomes = (relived(w.record, w.subscriptions, policy) for w in (before, after))
-    since = max(_begins(before), _begins(after))
+    was, becomes = (
+        relived(w.record, w.subscriptions, policy, None, words) for w in (before, after)
+    )
+    since = max(_begins(before), _begins(after), words.settled)
     for feature in sorted({*features(was), *features(becomes), *found}):
         apart = list(_apart(was, becomes, feature, (since, at)))
         if difference := found.get(feature):

@@ -28,6 +28,7 @@ from entitlements.store import marks
 from entitlements.store.cold import NOTHING
 from entitlements.store.marks import Marked
 from entitlements.store.store import Store
+from entitlements.words import NOTHING_SAID, Words
 
 TOGETHER = 100
 """Customers compared at a time."""
@@ -172,10 +173,20 @@ class Rehearsal:
             if happened:
                 subjects = [after.subject for after in afters]
                 afters = await patiently(partial(self._store.wholes, subjects))
+            said = await self._said(afters)
             await asyncio.sleep(0)  # whoever else works in this process has a turn
             for (before, _), after in zip(some, afters, strict=True):
-                found = consequences(before, after, self._policy, latest(after, self._now))
+                at, words = latest(after, self._now), said.get(after.subject, NOTHING_SAID)
+                found = consequences(before, after, self._policy, at, words)
                 yield Consequence(before.subject, list(found), _ambiguous(before, after))
+
+    async def _said(self, wholes: Sequence[Whole]) -> dict[Subject, Words]:
+        """Return all that people said over policy, about the customers about whom they said anything."""
+        subjects = [whole.subject for whole in wholes if whole.record.said_at]
+        if not subjects:
+            return {}
+        words = await patiently(partial(self._store.words, subjects))
+        return dict(zip(subjects, words, strict=True))
 
 
 COLUMNS = (*preview.COLUMNS, "since")

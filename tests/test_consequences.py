@@ -12,6 +12,7 @@ from entitlements.model import (
     CustomerRecord,
     Fact,
     Override,
+    Review,
     Subject,
     SubscriptionEvent,
     SubscriptionRecord,
@@ -20,6 +21,7 @@ from entitlements.policy import BUILT_IN, DAY, Policy
 from entitlements.policy_file import parse
 from entitlements.redecide import Difference, Whole, latest
 from entitlements.resolve import entitlement, features
+from entitlements.words import NOTHING_SAID, Word, Words
 from tests.support.histories import MONTH, START, created, snapshot, updated
 from tests.support.policies import policies, wide_lives
 
@@ -48,9 +50,9 @@ def taken(whole: Whole, *facts: Fact, policy: Policy = BUILT_IN, now: int = NOW)
     return Whole(CUSTOMER, record, {"sub_1": cold})
 
 
-def of(before: Whole, after: Whole, at: int = NOW) -> Difference:
+def of(before: Whole, after: Whole, at: int = NOW, words: Words = NOTHING_SAID) -> Difference:
     """Return the one difference."""
-    (found,) = consequences(before, after, BUILT_IN, at)
+    (found,) = consequences(before, after, BUILT_IN, at, words)
     assert (found.customer, found.account, found.feature) == ("cus_1", "acct_1", "pro")
     return found
 
@@ -104,7 +106,7 @@ def test_events_that_change_no_answer_have_no_consequences() -> None:
     renewed = replace(PLAIN, items=tuple(replace(i, quantity=2) for i in PLAIN.items))
     after = held(BEGUN, updated(START + 1, PLAIN, renewed))
 
-    assert list(consequences(held(BEGUN), after, BUILT_IN, NOW)) == []
+    assert list(consequences(held(BEGUN), after, BUILT_IN, NOW, NOTHING_SAID)) == []
 
 
 def test_an_override_hides_what_it_is_over() -> None:
@@ -119,13 +121,53 @@ def test_an_override_hides_what_it_is_over() -> None:
     assert of(before, after, START + 4 * DAY).kind == "flips"
 
 
+def test_an_override_that_is_over_hides_what_it_was_over() -> None:
+    """Nobody lost what a person had granted then, though the promise has ended since."""
+    promise = Override("grant", "a promise", START + 3 * DAY, START)
+    for over in (promise, replace(promise, expires_at=None)):
+        words = Words(
+            overrides=(Word(START, "ann", "pro", over), Word(START + 4 * DAY, "ann", "pro"))
+        )
+        after = held(BEGUN, CUT_OFF, PAID)
+        assert list(consequences(held(BEGUN), after, BUILT_IN, NOW, words)) == []
+
+        lasting = of(held(BEGUN), held(BEGUN, CUT_OFF), NOW, words)
+        end = over.expires_at or START + 4 * DAY
+        assert (lasting.kind, lasting.since) == ("loses", end)
+
+
+def test_a_review_that_was_taken_back_decided_as_long_as_it_stood() -> None:
+    """What is left to a person was answered as the person said, before the answer was taken back."""
+    doubtful = parse('status.unpaid = { access = "review", while_pending = "revoke" }')
+    since = CUT_OFF.created
+    words = Words(
+        reviews=(
+            Word(since, "ann", "sub_1", Review("grant", since, "known", since)),
+            Word(START + 5 * DAY, "ann", "sub_1", Review(None, since, "an error", START + 5 * DAY)),
+        )
+    )
+    before, after = held(BEGUN, policy=doubtful), held(BEGUN, CUT_OFF, policy=doubtful)
+
+    (found,) = consequences(before, after, doubtful, NOW, words)
+
+    assert (found.kind, found.since) == ("loses", START + 5 * DAY)
+
+
+def test_nothing_is_told_of_the_time_before_words_are_known() -> None:
+    """Older words, which may have hidden it, are kept no more."""
+    words = Words(settled=START + 3 * DAY)
+    before, after = held(BEGUN), held(BEGUN, CUT_OFF, PAID)
+
+    assert list(consequences(before, after, BUILT_IN, NOW, words)) == []
+
+
 def test_what_only_another_policy_changes_begins_now() -> None:
     """A record that lags behind is decided by the policy in force with the first event that comes."""
     strict = parse('status.active = "revoke"')
     before = held(BEGUN)
     after = taken(before, updated(START + 1, PLAIN, PLAIN, "evt_9"), policy=strict)
 
-    (found,) = consequences(before, after, strict, NOW)
+    (found,) = consequences(before, after, strict, NOW, NOTHING_SAID)
 
     assert (found.kind, found.since) == ("loses", NOW)
 
@@ -138,7 +180,7 @@ def test_the_past_is_compared_as_far_back_as_it_is_known() -> None:
     after = taken(known, later, policy=short, now=START + 20 * DAY)
 
     assert after.subscriptions["sub_1"].base
-    assert list(consequences(known, after, short, START + 20 * DAY)) == []
+    assert list(consequences(known, after, short, START + 20 * DAY, NOTHING_SAID)) == []
 
 
 @given(st.data(), policies(), wide_lives())
@@ -154,7 +196,7 @@ def test_it_is_told_exactly_where_some_instant_is_answered_otherwise(
     after = taken(before, *arrivals[first:], policy=policy, now=now)
     at = latest(after, now)
 
-    found = {d.feature: d for d in consequences(before, after, policy, at)}
+    found = {d.feature: d for d in consequences(before, after, policy, at, NOTHING_SAID)}
 
     was, becomes = (relived(w.record, w.subscriptions, policy) for w in (before, after))
     begins = max((c.base.at for c in after.subscriptions.values() if c.base), default=0)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from entitlements import overrides
 from entitlements.consequences import consequences
 from entitlements.errors import BadRequest
 from entitlements.ingest import TOO_OLD, WRONG_MODE, Ingest, Receipt
@@ -17,7 +18,9 @@ from entitlements.policy import BUILT_IN, DAY, Policy
 from entitlements.policy_file import parse
 from entitlements.redecide import Difference, Whole, latest
 from entitlements.rehearse import Rehearsal
+from entitlements.store.audit import Deed
 from entitlements.store.store import Store
+from entitlements.words import NOTHING_SAID
 from tests.simulation.life import bodies_of
 from tests.support.bodies import encoded, event, pausing, subscription, update
 from tests.support.customers import opened
@@ -101,7 +104,8 @@ async def done(store: Store, bodies: Sequence[bytes]) -> Found:
     pairs = list(zip(before, await store.wholes(subjects), strict=True))
     moved = [(was, now) for was, now in pairs if was.record.version != now.record.version]
     differences = {
-        was.subject: list(consequences(was, now, policy, latest(now, NOW))) for was, now in moved
+        was.subject: list(consequences(was, now, policy, latest(now, NOW), NOTHING_SAID))
+        for was, now in moved
     }
     doubts = {name for was, now in moved for name in doubtful(was, now)}
     return Found(receipts, {who: told for who, told in differences.items() if told}, doubts)
@@ -197,6 +201,23 @@ async def test_what_is_not_json_is_refused(store_url: str) -> None:
     async with opened(store_url) as store:
         with pytest.raises(BadRequest, match="not JSON"):
             await rehearsed(store, [b"{"])
+
+
+@pytest.mark.asyncio
+async def test_nobody_is_said_to_have_lost_what_a_person_had_granted(store_url: str) -> None:
+    """Also where the override has been taken back: then access is lost since that, and not since the event."""
+    unpaid = update(PLAIN, PLAIN | {"status": "unpaid"}, id="evt_lost", created=START + DAY)
+    paid = update(PLAIN | {"status": "unpaid"}, PLAIN, id="evt_paid", created=START + 2 * DAY)
+    promise, over = START + DAY, START + 3 * DAY
+    pro = overrides.Wish(Subject("cus_1"), "pro", "grant")
+    async with opened(store_url) as store:
+        await Ingest(store, BUILT_IN).deliver(encoded(event(PLAIN)), NOW)
+        await overrides.write(store, pro, Deed("ann", "a promise", promise))
+        await overrides.write(store, replace(pro, access=None), Deed("ann", "kept", over))
+
+        assert (await rehearsed(store, [encoded(unpaid), encoded(paid)])).differences == {}
+        ((found,),) = (await rehearsed(store, [encoded(unpaid)])).differences.values()
+        assert (found.kind, found.since) == ("loses", over)
 
 
 @pytest.mark.asyncio
