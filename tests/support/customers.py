@@ -59,19 +59,31 @@ _encode = msgspec.json.Encoder().encode
 
 def settle(url: str, policy: Policy, count: int, *, seed: int = 1, steps: int = 3) -> list[Subject]:
     """Fill a store with customers of two subscriptions each, decided by a policy, in one write."""
-    rng = Random(seed)  # noqa: S311  a test's own
-    found = [Subject(f"cus_{n}", "acct_1" if n % 7 == 3 else None) for n in range(count)]
+    found = _settled(policy, count, seed, steps)
     with client(url) as plain, plain.pipeline(transaction=False) as pipe:
-        for subject in found:
+        for whole in found:
+            subject = whole.subject
             p = keys.partition(str(subject), keys.PARTITIONS)
-            whole = _lived(subject, policy, rng, steps)
             pipe.set(keys.customer(p, subject), _encode(whole.record))
             if whole.due is not None:
                 pipe.zadd(keys.shared(p, "due"), {str(subject): whole.due})
             for name, cold in whole.subscriptions.items():
                 pipe.set(keys.subscription(p, subject, name), encode(cold))
         pipe.execute()
-    return found
+    return [whole.subject for whole in found]
+
+
+_SETTLED: dict[tuple[str, int, int, int], list[Whole]] = {}
+"""By policy, count, seed and steps: many tests fill their stores with the same."""
+
+
+def _settled(policy: Policy, count: int, seed: int, steps: int) -> list[Whole]:
+    key = (policy.digest, count, seed, steps)
+    if key not in _SETTLED:
+        rng = Random(seed)  # noqa: S311  a test's own
+        found = [Subject(f"cus_{n}", "acct_1" if n % 7 == 3 else None) for n in range(count)]
+        _SETTLED[key] = [_lived(subject, policy, rng, steps) for subject in found]
+    return _SETTLED[key]
 
 
 def _lived(subject: Subject, policy: Policy, rng: Random, steps: int) -> Whole:
