@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -31,6 +30,7 @@ from tests.support.busy import (
 from tests.support.clusters import free_ports
 from tests.support.command import environment
 from tests.support.deployed import Deployed, register
+from tests.support.forking import executable
 from tests.support.servers import client
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -102,6 +102,7 @@ class Scene:
         self.meanwhile: dict[str, Callable[[], object]] = {}
         """What happens before the first command of a page that has these words in it."""
         self._processes = ExitStack()
+        self._commands = executable(home).parent
 
     @property
     def settings(self) -> dict[str, str]:
@@ -150,7 +151,7 @@ class Scene:
 
     def paste(self, lines: str, code: int = 0) -> str:
         """Run lines of shell, which end with an exit code; return what is on the screen then."""
-        place = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        place = f"{self._commands}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             [BASH, "-euo", "pipefail", "-c", lines],
             env=environment(**self.settings) | self.variables | {"PATH": place},

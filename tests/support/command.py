@@ -41,14 +41,18 @@ def environment(**settings: str) -> dict[str, str]:
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     env, home = environment(**settings), Path.cwd()
-    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
-        process = forked(*arguments, env=env, home=home, out=out, err=err, session=False)
+    with _nothing() as given, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        process = forked(*arguments, env=env, home=home, streams=(given, out, err))
         try:
             code = process.wait(PATIENCE)
         finally:
             process.kill()
         said = [_whole(stream) for stream in (out, err)]
     return subprocess.CompletedProcess([*COMMAND, *arguments], code, *said)
+
+
+def _nothing() -> IO[str]:
+    return Path(os.devnull).open()
 
 
 def _whole(stream: IO[str]) -> str:
@@ -122,22 +126,25 @@ def running(
     *arguments: str, home: Path, command: Sequence[str] | None = None, env: Mapping[str, str]
 ) -> Iterator[Running]:
     """Run a command in a directory for as long as the block runs; end it there if it has not ended."""
-    with (home / "out.log").open("w") as out, (home / "err.log").open("w") as err:
+    logs = home / "out.log", home / "err.log"
+    with _nothing() as given, logs[0].open("w") as out, logs[1].open("w") as err:
         process: Process
         if command is None:
-            process = forked(*arguments, env=env, home=home, out=out, err=err, session=True)
+            process = forked(
+                *arguments, env=env, home=home, streams=(given, out, err), session=True
+            )
         else:
             process = subprocess.Popen(
                 [*command, *arguments],
                 cwd=home,
                 env=env,
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
             )
     try:
-        yield Running(process, home / "out.log", home / "err.log")
+        yield Running(process, *logs)
     finally:
         process.kill()
         process.wait()

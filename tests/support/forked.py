@@ -1,7 +1,8 @@
-"""The process that forks commands, started by `forking`: `python -m tests.support.forked CONTROL`, a socket's number.
+"""The process that forks commands, started by `forking`.
 
-It reads orders until the other end is closed. For each it says on a socket that came with it the number of the process,
-and the exit code when that has ended.
+`python -m tests.support.forked SOCKET`, the number of one that listens. It takes an order from each connection, with
+the streams of the command, until its own standard input is closed. It says the number of the process over the same
+connection, and the exit code when that has ended.
 """
 
 import gc
@@ -16,10 +17,12 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 STATUS = struct.Struct("!i")
-_ORDER_BYTES = 1 << 17
+_CHUNK = 1 << 16
 _ELSEWHERE = (  # what is imported only when it is needed, by the libraries too
     "redis.asyncio.cluster",
     "redis.asyncio.sentinel",
@@ -42,37 +45,33 @@ class Order(NamedTuple):
 
 
 class Child(NamedTuple):
-    """What a forked process has to do, and where it says it."""
+    """What a forked process has to do, with which streams."""
 
     order: Order
-    out: int
-    err: int
+    streams: Sequence[int]
 
 
 class Parent:
-    """The process that forks: orders come on `control`, and `woken` is readable when a child has ended."""
+    """The process that forks: orders come over connections, and `woken` is readable when a child has ended."""
 
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
         self._woken, self._waker = socket.socketpair()
         self._running: dict[int, socket.socket] = {}
 
     def forks(self) -> Child | None:
         """Fork for each order. Return in each child what it has to do, and nothing in this process, at the end."""
-        self._listens()
+        self._takes_signals()
         while True:
-            ready, _, _ = select.select([self._control, self._woken], [], [])
+            ready, _, _ = select.select([sys.stdin, self._listening, self._woken], [], [])
+            if sys.stdin in ready:
+                return None
             if self._woken in ready:
                 self._reaps()
-            if self._control in ready:
-                message, fds, _, _ = socket.recv_fds(self._control, _ORDER_BYTES, 3)
-                if not message:
-                    return None
-                status, out, err = fds
-                if child := self._forks(status, Child(Order(*json.loads(message)), out, err)):
-                    return child
+            if self._listening in ready and (child := self._forks(self._listening.accept()[0])):
+                return child
 
-    def _listens(self) -> None:
+    def _takes_signals(self) -> None:
         for end in (self._woken, self._waker):
             end.settimeout(0)
         signal.set_wakeup_fd(self._waker.fileno())
@@ -81,17 +80,17 @@ class Parent:
             signal.SIGINT, signal.SIG_IGN
         )  # Ctrl-C in the terminal of the tests is theirs
 
-    def _forks(self, status: int, child: Child) -> Child | None:
-        said = socket.socket(fileno=status)
+    def _forks(self, asking: socket.socket) -> Child | None:
+        child = _ordered(asking)
         pid = os.fork()
         if not pid:
-            said.close()
+            asking.close()
             self._leaves()
             return child
-        os.close(child.out)
-        os.close(child.err)
-        said.send(STATUS.pack(pid))
-        self._running[pid] = said
+        for fd in child.streams:
+            os.close(fd)
+        self._running[pid] = asking
+        _say(asking, pid)
         return None
 
     def _leaves(self) -> None:
@@ -99,7 +98,7 @@ class Parent:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for end in (self._control, self._woken, self._waker, *self._running.values()):
+        for end in (self._listening, self._woken, self._waker, *self._running.values()):
             end.close()
 
     def _reaps(self) -> None:
@@ -107,8 +106,19 @@ class Parent:
         for pid in [*self._running]:
             ended, how = os.waitpid(pid, os.WNOHANG)
             if ended:
-                with self._running.pop(pid) as said:
-                    said.send(STATUS.pack(os.waitstatus_to_exitcode(how)))
+                with self._running.pop(pid) as asking:
+                    _say(asking, os.waitstatus_to_exitcode(how))
+
+
+def _ordered(asking: socket.socket) -> Child:
+    message, streams, _, _ = socket.recv_fds(asking, _CHUNK, 3)
+    rest = iter(partial(asking.recv, _CHUNK), b"")
+    return Child(Order(*json.loads(message + b"".join(rest))), streams)
+
+
+def _say(asking: socket.socket, number: int) -> None:
+    with suppress(ConnectionError):  # whoever asked may be gone
+        asking.send(STATUS.pack(number))
 
 
 def _import_all() -> None:
@@ -124,10 +134,10 @@ def _import_all() -> None:
 
 
 def _run(child: Child) -> None:
-    """Be the command. The streams are those of the start, unbuffered by anything read or written yet."""
+    """Be the command. The streams of the start lead to its own from now on: nothing has been read or written yet."""
     if child.order.session:
         os.setsid()
-    for n, fd in enumerate((child.out, child.err), start=1):
+    for n, fd in enumerate(child.streams):
         os.dup2(fd, n)
         os.close(fd)
     os.chdir(child.order.home)
@@ -137,7 +147,12 @@ def _run(child: Child) -> None:
     runpy.run_module("entitlements", run_name="__main__", alter_sys=True)
 
 
-if __name__ == "__main__":
+def main(number: int) -> None:
+    """Be the parent, and in each child the command."""
     _import_all()
-    if found := Parent(socket.socket(fileno=int(sys.argv[1]))).forks():
-        _run(found)
+    if child := Parent(socket.socket(fileno=number)).forks():
+        _run(child)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

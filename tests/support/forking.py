@@ -12,9 +12,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from tests.support.forked import STATUS, Order
@@ -59,42 +60,72 @@ class Forked:
 
 
 def forked(
-    *arguments: str, env: Mapping[str, str], home: Path, out: IO[str], err: IO[str], session: bool
+    *arguments: str,
+    env: Mapping[str, str],
+    home: Path,
+    streams: Sequence[IO[str]],
+    session: bool = False,
 ) -> Forked:
-    """Start a command in a directory; what it says goes to two files, and it is given nothing to read."""
+    """Start a command in a directory, with its three streams."""
     order = Order(arguments, dict(env), str(home), session=session)
-    ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
-    with theirs:
-        files = [theirs.fileno(), out.fileno(), err.fileno()]
-        socket.send_fds(_server(), [json.dumps(order).encode()], files)
-    (pid,) = STATUS.unpack(ours.recv(STATUS.size))
-    return Forked(pid, ours)
+    asking = socket.socket(socket.AF_UNIX)
+    asking.connect(str(address()))
+    socket.send_fds(asking, [json.dumps(order).encode()], [stream.fileno() for stream in streams])
+    asking.shutdown(socket.SHUT_WR)
+    (pid,) = STATUS.unpack(asking.recv(STATUS.size))
+    return Forked(pid, asking)
+
+
+def address() -> Path:
+    """Return where the process that forks listens; start it when it is first asked for."""
+    with _starting:
+        return _started()
 
 
 _starting = threading.Lock()
 
 
-def _server() -> socket.socket:
-    with _starting:
-        return _started()
-
-
 @cache
-def _started() -> socket.socket:
-    """Start the process that forks; it ends when this one does, in whatever way."""
-    ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
-    with theirs:
+def _started() -> Path:
+    home = TemporaryDirectory(prefix="ent-")
+    path = Path(home.name) / "forked.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()  # whoever comes before the process is up waits
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forked", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.support.forked", str(listening.fileno())],
             cwd=TOP,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # closed when this process ends, in whatever way: so that one ends too
             stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[listening.fileno()],
         )
-    atexit.register(_end, ours, process)
-    return ours
+    atexit.register(_end, process, home)
+    return path
 
 
-def _end(control: socket.socket, process: "subprocess.Popen[bytes]") -> None:
-    control.close()
-    process.wait()
+def _end(process: "subprocess.Popen[bytes]", home: "TemporaryDirectory[str]") -> None:
+    process.communicate()
+    home.cleanup()
+
+
+_SHORT = """\
+#!{python} -IS
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as asking:
+    asking.connect({address!r})
+    order = sys.argv[1:], dict(os.environ), os.getcwd(), False
+    socket.send_fds(asking, [json.dumps(order).encode()], [0, 1, 2])
+    asking.shutdown(socket.SHUT_WR)
+    answers = asking.makefile("rb")
+    answers.read({size})
+    sys.exit(int.from_bytes(answers.read({size}), "big", signed=True))
+"""
+
+
+def executable(home: Path) -> Path:
+    """Make the command `entitlements` in a directory, for a shell: it has it forked, and ends as it does."""
+    path = home / "entitlements"
+    text = _SHORT.format(python=sys.executable, address=str(address()), size=STATUS.size)
+    path.write_text(text)
+    path.chmod(0o700)
+    return path
