@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from entitlements.changed import Changed, changed, said
 from entitlements.fold import lapsed, not_understood
 from entitlements.model import (
     CustomerRecord,
@@ -38,6 +39,11 @@ class Drift(Struct, frozen=True, kw_only=True, tag_field="object", tag="drift"):
     pause_here: PauseCollection | None
     status_there: str | None
     pause_there: PauseCollection | None
+    paused_because_here: str | None
+    """Of the status `paused`: why, where events say it. Those of an API version before `2026-09-30.endive` do not."""
+    paused_because_there: str | None
+    differs: tuple[Changed, ...]
+    """From here to there; nothing where there is but one side."""
 
 
 def standing(customer: CustomerRecord, state: State | None, read: Fact, policy: str) -> Standing:
@@ -97,12 +103,25 @@ def told(
         pause_here=PauseCollection(pause.behavior, pause.resumes_at) if pause else None,
         status_there=there.status if there else None,
         pause_there=(there.pause_collection or None) if there else None,
+        paused_because_here=here.snapshot.paused_because if here else None,
+        paused_because_there=there.paused_because if there else None,
+        differs=changed(_shown(here), _plain(there, there.pause_collection or None))
+        if here and there
+        else (),
+    )
+
+
+def _shown(state: State) -> Snapshot:
+    pause = state.pause
+    return _plain(
+        state.snapshot, PauseCollection(pause.behavior, pause.resumes_at) if pause else None
     )
 
 
 COLUMNS = (
     *("account", "customer", "subscription", "cause", "status_here", "behavior_here"),
     *("resumes_at_here", "status_there", "behavior_there", "resumes_at_there"),
+    *("paused_because_here", "paused_because_there", "differs"),
 )
 
 
@@ -113,4 +132,6 @@ def row(found: Drift) -> tuple[object, ...]:
         for pause in (found.pause_here, found.pause_there)
     )
     named = (found.account, found.customer, found.subscription, found.cause)
-    return (*named, found.status_here, *here, found.status_there, *there)
+    because = found.paused_because_here, found.paused_because_there
+    differs = said(found.differs, str) if found.differs else None
+    return (*named, found.status_here, *here, found.status_there, *there, *because, differs)

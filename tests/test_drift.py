@@ -169,6 +169,9 @@ def test_a_drift_says_both_sides() -> None:
         "status_there": "active",
         "behavior_there": "void",
         "resumes_at_there": START + MONTH,
+        "paused_because_here": None,
+        "paused_because_there": None,
+        "differs": f"collection paused with void until {START + MONTH}",
     }
     gone = told(Subject("cus_1"), "sub_1", "gone_there", PAUSED, None)
     assert (gone.pause_here, gone.status_there, gone.pause_there) == (

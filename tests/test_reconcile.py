@@ -97,6 +97,31 @@ async def test_each_cause_is_told_and_healed(world: World) -> None:
 
 
 @pytest.mark.asyncio
+async def test_why_a_subscription_is_paused_is_read_once_where_events_do_not_say(
+    world: World,
+) -> None:
+    """Those of an API version before endive are silent about it; after one healing it is in step."""
+    first = await world.subscribe(1)
+    world.clock.now = START + DAY
+    await world.happens(life.pause(first, START + DAY), version="2026-08-26.dahlia")
+    world.clock.now = START + 2 * DAY
+    made, found = await world.reconcile()
+
+    ((told,),) = [some.drift for some in found]
+    assert (told.cause, told.status_here, told.status_there) == ("stale_here", "paused", "paused")
+    assert (told.paused_because_here, told.paused_because_there) == (None, "pause_requested")
+    assert [one.field for one in told.differs] == ["status_details.paused.subscription.type"]
+    assert made.sums.healed == 1
+
+    world.clock.now += 60
+    held = dump(world.url)
+    again, nothing = await world.reconcile(Scope(customer="cus_1"))
+    after = {key: value for key, value in dump(world.url).items() if b":audit" not in key}
+    assert (causes(nothing), again.sums.in_step) == ({}, 1)
+    assert after == {key: value for key, value in held.items() if b":audit" not in key}
+
+
+@pytest.mark.asyncio
 async def test_what_is_in_step_is_not_written(world: World) -> None:
     """Not one byte; and a preview writes nothing whatever differs."""
     first = await world.subscribe(1)

@@ -62,15 +62,26 @@ class Out:
 
 
 def _cells(found: "Drift") -> tuple[str, ...]:
+    here = _side(found.status_here, found.pause_here, found.paused_because_here)
+    there = _side(found.status_there, found.pause_there, found.paused_because_there)
     return (
         pair(str(Subject(found.customer, found.account)), found.subscription),
         found.cause.replace("_", " "),
-        _side(found.status_here, found.pause_here),
-        _side(found.status_there, found.pause_there),
+        here,
+        there if here != there else _otherwise(found),
     )
 
 
-def _side(status: str | None, pause: "PauseCollection | None") -> str:
+def _otherwise(found: "Drift") -> str:
+    """Say what differs where both sides look alike."""
+    from entitlements.changed import said
+
+    return said(found.differs, rfc3339) if found.differs else found.status_there or ""
+
+
+def _side(status: str | None, pause: "PauseCollection | None", because: str | None) -> str:
+    if status == "paused":
+        return f"paused because {because}" if because else "paused, and why was not said"
     if status is None or pause is None:
         return status or ""
     until = f" to {rfc3339(pause.resumes_at)[:10]}" if pause.resumes_at is not None else ""

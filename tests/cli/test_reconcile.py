@@ -83,6 +83,22 @@ async def test_it_previews_and_heals_on_confirmation(world: World) -> None:
 
 
 @pytest.mark.asyncio
+async def test_it_says_what_differs_where_both_sides_look_alike(world: World) -> None:
+    """Why a subscription is paused, which an old endpoint is not told, and what else there is than a status."""
+    old, later = "2026-08-26.dahlia", 1_900_000_000
+    await world.happens(life.pause(await world.subscribe(1), 1_800_000_000), version=old)
+    await world.happens(life.update(await world.subscribe(2), {"cancel_at": later}), lost=True)
+    world.clock.now += 60
+    preview = await command(world)
+
+    lines = [" ".join(line.split()) for line in preview.stdout.splitlines()]
+    assert lines[1:3] == [
+        "cus_2 sub_2 stale here active cancel_at 2030-03-17T17:46:40Z",
+        "cus_1 sub_1 stale here paused, and why was not said paused because pause_requested",
+    ]
+
+
+@pytest.mark.asyncio
 async def test_machines_get_csv_or_json(world: World) -> None:
     """CSV names what differs; JSON who gains and loses as well, and the sums."""
     await world.subscribe(1, lost=True)

@@ -11,7 +11,7 @@ from entitlements.policy import BUILT_IN, Policy
 from entitlements.reconcile import Found, Reconciliation, Scope
 from entitlements.sandbox import subscription as life
 from entitlements.sandbox.hosting import running
-from entitlements.sandbox.shapes import Body, Terms
+from entitlements.sandbox.shapes import ENDIVE, LATEST, Body, Terms, in_version
 from entitlements.sandbox.subscription import Change
 from entitlements.sandbox.world import Sandbox
 from entitlements.store.audit import Deed
@@ -49,15 +49,20 @@ class World:
         return await self.happens(found, lost=lost, account=account)
 
     async def happens(
-        self, change: Change, *, lost: bool = False, account: str | None = None
+        self,
+        change: Change,
+        *,
+        lost: bool = False,
+        account: str | None = None,
+        version: str = LATEST,
     ) -> Body:
-        """Let something happen at Stripe; unless it is lost, the service hears of it."""
+        """Let something happen at Stripe; unless it is lost, the service hears of it, in a version of the API."""
         place = self.sandbox.connected[account] if account else self.sandbox
         before = set(place.account.held["event"])
         after = place.account.apply(change, int(self.clock.now))
         told = [body for name, body in place.account.held["event"].items() if name not in before]
         for body in () if lost else told:
-            await self.ingest.deliver(encoded(_of(body, account)), self.clock.now)
+            await self.ingest.deliver(encoded(_of(_in(body, version), account)), self.clock.now)
         return after
 
     async def reconcile(
@@ -92,6 +97,15 @@ class World:
         for body in place.account.held["event"].values():
             found.setdefault(body["data"]["object"]["customer"], []).append(_of(body, account))
         return found
+
+
+def _in(body: Body, version: str) -> Body:
+    """Return an event as an endpoint of a version is sent it."""
+    about = body["data"] | {"object": in_version(body["data"]["object"], version)}
+    if "previous_attributes" in about and version < ENDIVE:
+        before = about["previous_attributes"].items()
+        about["previous_attributes"] = {k: v for k, v in before if k != "status_details"}
+    return body | {"api_version": version, "data": about}
 
 
 def _of(body: Body, account: str | None) -> Body:
