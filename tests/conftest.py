@@ -34,6 +34,12 @@ ALONE = ["valkey", *(["redis"] if REDIS else [])]
 """Those that are one process, which a test can look into."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, whatever the order of the rest: at the end no process waits for another."""
+    items.sort(key=lambda item: item.get_closest_marker("acceptance") is None)
+
+
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """Give an empty directory whose name leaves room for that of a socket."""

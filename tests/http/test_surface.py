@@ -18,6 +18,8 @@ from tests.support.bodies import SECRET, event, pausing, subscription, update
 from tests.support.command import environment, running, serving
 from tests.support.service import OPERATE
 
+pytestmark = pytest.mark.acceptance
+
 TOP = Path(__file__).parents[2]
 SEED = "1"
 OPERATIONS = "^/ops/"
