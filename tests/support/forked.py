@@ -21,6 +21,8 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
+from coverage import Coverage
+
 STATUS = struct.Struct("!i")
 _CHUNK = 1 << 16
 _ELSEWHERE = (  # what is imported only when it is needed, by the libraries too
@@ -129,6 +131,8 @@ def _import_all() -> None:
             importlib.import_module(module.name)
     for name in _ELSEWHERE:
         importlib.import_module(name)
+    if measured := Coverage.current():
+        measured.save()  # or each child would tell of the imports again
     gc.collect()
     gc.freeze()  # or each child would look through all of it, and copy it, when it ends
 
