@@ -136,7 +136,7 @@ async def test_a_file_that_is_switched_on_counts_once_it_is_written(
             plain.config_set("appendonly", "no")
             async with unsafe(service, "appendonly is no"):
                 plain.mset({f"filler:{n}": n for n in range(200)})
-                plain.config_set("rdb-key-save-delay", 5_000)
+                plain.config_set("rdb-key-save-delay", 10_000)  # two seconds in all
                 plain.config_set("appendonly", "yes")
                 async with unsafe(service, "still being written") as store:
                     assert plain.info("persistence")["aof_enabled"] == 1
