@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from random import Random
+from string import ascii_letters
 from typing import Any
 
 import pytest
@@ -24,7 +26,10 @@ from tests.support.service import Service, serving
 
 PLAIN = subscription()
 FIRST = event(PLAIN)
-MOVES = update(PLAIN, PLAIN | {"status": "unpaid"})
+NOISE = {f"key_{n}": "".join(Random(n).choices(ascii_letters, k=400)) for n in range(20)}  # noqa: S311  no secret
+"""Metadata that no packing makes smaller than a block of a disk, in whose last one a full disk has room."""
+
+MOVES = update(PLAIN, PLAIN | {"status": "unpaid", "metadata": NOISE})
 IGNORED = event({}, "invoice.paid", id="evt_5")
 OFTEN = 0.05
 STATES = {"store_unreachable", "store_unsafe", "store_remarks", "feed_interrupted"}
