@@ -105,6 +105,12 @@ CASES: tuple[Case, ...] = (
         p99=0.005,
     ),
     Case(
+        name="hello-p99",
+        title="floor: an empty handler at that rate",
+        job=lambda scene, rates: scene.hello("hello", rates["one-hot"].rate / 2),
+        half_of="one-hot",
+    ),
+    Case(
         name="verify-set",
         title="floor: verify_header, then SET",
         job=lambda scene, _: scene.received("verify-set"),
@@ -138,6 +144,12 @@ CASES: tuple[Case, ...] = (
         job=lambda scene, rates: scene.renewals(rates["webhook-renewal"].rate / 2),
         half_of="webhook-renewal",
         p99=0.025,
+    ),
+    Case(
+        name="verify-set-p99",
+        title="floor: verify_header, then SET, at that rate",
+        job=lambda scene, rates: scene.received("verify-set", rates["webhook-renewal"].rate / 2),
+        half_of="webhook-renewal",
     ),
     Case(
         name="replay-log",

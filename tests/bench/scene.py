@@ -55,16 +55,16 @@ class Scene:
     def _loads(self) -> Loads:
         return Loads(self._service.server, self._pace)
 
-    def hello(self, name: str) -> Job:
+    def hello(self, name: str, rate: float | None = None) -> Job:
         """Return questions to a floor that answers nothing."""
         requests = [get("/hello", tokens()[0])]
-        return Loads(self._floors[name], self._pace).ask(requests, b'"hello"')
+        return Loads(self._floors[name], self._pace).ask(requests, b'"hello"', rate=rate)
 
-    def received(self, name: str) -> Job:
+    def received(self, name: str, rate: float | None = None) -> Job:
         """Return deliveries to a floor: the same as for the service."""
         now = int(time.time())
         requests = created(now, NEW).deliveries(self._numbers(), now)
-        return Loads(self._floors[name], self._pace).deliver(requests, b'"received":true')
+        return Loads(self._floors[name], self._pace).deliver(requests, b'"received":true', rate)
 
     def script(self) -> Job:
         """Return the commits of new customers, straight to the store of the floors."""
