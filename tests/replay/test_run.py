@@ -247,6 +247,21 @@ async def test_one_that_died_is_interrupted_and_lets_the_next_one_begin(store_ur
 
 
 @pytest.mark.asyncio
+async def test_of_one_second_that_which_resumes_another_is_the_latest(store_url: str) -> None:
+    """Whatever their names are, of which a part is by chance."""
+    async with opened(store_url) as store:
+        shown = [new(FILE, DEED, dry_run=True) for _ in range(8)]
+        done = [new(FILE, DEED, dry_run=True, resumes=run) for run in shown]
+        for run in (*done, *shown):
+            await replays.begin(store, run)
+
+        found = [run.id for run in await replays.latest(store, NOW)]
+
+        assert set(found[:8]) == {run.id for run in done}
+        assert set(found[8:]) == {run.id for run in shown}
+
+
+@pytest.mark.asyncio
 async def test_what_fails_is_told_and_lets_the_next_one_begin(store_url: str) -> None:
     """With the reason, and where it was."""
     async with opened(store_url) as store:
