@@ -24,7 +24,7 @@ from entitlements.http.encoded import (
     one,
 )
 from entitlements.http.endpoint import Endpoint, each, either, routed
-from entitlements.http.nesting import shallow
+from entitlements.http.nesting import pruned
 from entitlements.http.parameters import (
     ACCOUNT,
     AT,
@@ -110,7 +110,7 @@ async def checks(request: Request[State]) -> Response:
     Parameters.of(request)
     raw = body.paired(await body.read(request))
     try:
-        batch = _checks.decode(shallow(raw)).checks
+        batch = _checks.decode(pruned(raw)).checks
     except UNREADABLE as error:
         raise BadRequest(
             f'{error}. Send {{"checks": [{{"customer": …, "feature": …}}, …]}}.'
