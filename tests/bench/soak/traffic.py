@@ -53,8 +53,13 @@ def _to_the_end(history: History, seed: int) -> History:
     last = history[-1].body
     account.held["subscription"][last["id"]] = last
     account.pass_time(END)
-    after = [Moment(e["created"], "by itself", e["data"]["object"], (e,)) for e in told]
-    return (*history, *after)
+    return (*history, *(_afterwards(history[-1], n, one) for n, one in enumerate(told, 1)))
+
+
+def _afterwards(last: Moment, n: int, event: Body) -> Moment:
+    """Return the n-th change that Stripe makes by itself: after the last one that was made, however long it is due."""
+    at = max(event["created"], last.at + n)
+    return Moment(at, "by itself", event["data"]["object"], (event | {"created": at},))
 
 
 def _spread(history: History, customer: str, seconds: float, rng: Random) -> Iterator[Due]:
