@@ -41,7 +41,7 @@ Take = Callable[[Sequence[bytes]], Awaitable[list[Outcome]]]
 def new(asked: Asked, deed: Deed, *, dry_run: bool, resumes: Run | None = None) -> Run:
     """Return a run that has not begun; it takes over the window of another one where it resumes that."""
     return Run(
-        id=f"rp_{deed.at:x}{secrets.token_hex(3)}",
+        id=_name(deed.at, resumes=resumes is not None),
         asked=asked,
         by=deed.by,
         reason=deed.reason,
@@ -52,6 +52,11 @@ def new(asked: Asked, deed: Deed, *, dry_run: bool, resumes: Run | None = None) 
         after=_left(resumes) if resumes else "",
         resumes=resumes.id if resumes else None,
     )
+
+
+def _name(at: int, *, resumes: bool) -> str:
+    """Return a name for a run; names stand in the order of runs, and in one second what resumes another comes later."""
+    return f"rp_{at:x}{resumes:d}{secrets.token_hex(3)}"
 
 
 def _left(run: Run) -> str:

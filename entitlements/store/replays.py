@@ -162,11 +162,10 @@ async def one(store: Store, name: str, now: float) -> Run:
 
 
 async def latest(store: Store, now: float) -> list[Run]:
-    """Return the runs, the newest first: of one second, that which resumes another."""
+    """Return the runs, the newest first: their names say in which order they began."""
     async with reaching():
         found = await store.redis.hgetall(keys.replays("runs"))
-    runs = [_of(raw, now) for raw in found.values()]
-    return sorted(runs, key=lambda run: (run.started_at, run.resumes is not None, run.id))[::-1]
+    return [_of(raw, now) for _, raw in sorted(found.items(), reverse=True)]
 
 
 def _of(raw: bytes | str, now: float) -> Run:

@@ -123,6 +123,28 @@ async def test_they_are_listed_the_newest_first_and_shown_as_csv(store_url: str)
 
 
 @pytest.mark.asyncio
+async def test_pages_lose_none_of_one_second(store_url: str) -> None:
+    """A preview and what does it may begin within one: the names of runs stand in the order of the list."""
+    async with serving(store_url) as service:
+        await lose(service, LIFE[0])
+        for _ in range(4):
+            preview = await ended(service, await post(service))
+            apply = WHY | {"preview": preview["id"], "dry_run": False}
+            await ended(service, await post(service, apply))
+        whole = (await ask(service)).json()["data"]
+        found, after = list[str](), ""
+        while len(found) < len(whole):
+            page = (await ask(service, f"?limit=1{after}")).json()
+            (run,) = page["data"]
+            found.append(run["id"])
+            after = f"&starting_after={run['id']}"
+
+    assert not page["has_more"]
+    assert found == [run["id"] for run in whole]
+    assert [run["dry_run"] for run in whole] == [False] * 4 + [True] * 4
+
+
+@pytest.mark.asyncio
 async def test_one_that_runs_elsewhere_is_cancelled_by_its_id(store_url: str) -> None:
     """With a reason, on the record. While it writes no other one does."""
     async with serving(store_url) as service:
