@@ -56,7 +56,7 @@ _OF_ACCESS = TYPES | {READ}
 _SUBSCRIPTION = b"customer.subscription."
 """What the body of an event about a subscription has in it, in its type; READ, which is our own, need not be quick."""
 
-_READ_FROM_PREVIOUS = frozenset(wire.Subscription.__struct_fields__) - {"id", "customer", "object"}
+_READ_FROM_PREVIOUS = frozenset(wire.Old.__struct_fields__)
 _event = msgspec.json.Decoder(wire.Event)
 _data = msgspec.json.Decoder(wire.Data)
 _usual = msgspec.json.Decoder(wire.Usual)
@@ -133,34 +133,25 @@ def _step_by_step(body: bytes, metadata_key: str | None) -> Decoded:
 
 
 def _read(
-    event: wire.Event | wire.Usual,
+    event: wire.Envelope,
     sent: wire.Subscription,
     previous: dict[str, Any] | None,
     metadata_key: str | None,
 ) -> SubscriptionEvent:
-    customer = sent.customer
-    return SubscriptionEvent(
-        fact=_fact(event, sent, previous, metadata_key),
-        subject=Subject(customer if isinstance(customer, str) else customer.id, event.account),
-        subscription=sent.id,
-        livemode=event.livemode,
-    )
-
-
-def _fact(
-    event: wire.Event | wire.Usual,
-    sent: wire.Subscription,
-    previous: dict[str, Any] | None,
-    metadata_key: str | None,
-) -> Fact:
-    snapshot = _snapshot(sent, metadata_key)
-    return Fact(
+    customer, request, snapshot = sent.customer, event.request, _snapshot(sent, metadata_key)
+    fact = Fact(
         event=event.id,
         type=event.type,
         created=event.created,
         snapshot=snapshot,
         before=None if previous is None else _before(sent, snapshot, previous, metadata_key),
-        request=event.request.id if isinstance(event.request, wire.Request) else event.request,
+        request=request.id if isinstance(request, wire.Request) else request,
+    )
+    return SubscriptionEvent(
+        fact=fact,
+        subject=Subject(customer if isinstance(customer, str) else customer.id, event.account),
+        subscription=sent.id,
+        livemode=event.livemode,
     )
 
 

@@ -46,17 +46,22 @@ class Request(Struct):
     id: str | None = None
 
 
-class Event(Struct):
-    """Stripe's envelope."""
+class Envelope(Struct, kw_only=True):
+    """What is around whatever an event carries."""
 
     id: Id
     type: Id
     created: Seconds
     livemode: bool
-    data: Raw
-    object: str = "event"
     account: Id | None = None
     request: Request | str | None = None
+
+
+class Event(Envelope, kw_only=True):
+    """Any event, with what it carries unread."""
+
+    data: Raw
+    object: str = "event"
 
 
 class Reference(Struct):
@@ -178,7 +183,10 @@ class OldItems(Struct):
 
 
 class Old(Struct):
-    """`previous_attributes`, where what they say of items has the form of items: they may hold a hundred fields."""
+    """All that is read of `previous_attributes`, where what they say of items has the form of items.
+
+    They may hold a hundred fields. These are a subscription's, but for those that never change.
+    """
 
     status: Any = UNSET
     items: OldItems | UnsetType = UNSET
@@ -198,14 +206,8 @@ class Change(Struct):
     previous_attributes: Old | UnsetType | None = UNSET
 
 
-class Usual(Struct):
+class Usual(Envelope, kw_only=True):
     """An event about a subscription, read at once."""
 
-    id: Id
-    type: Id
-    created: Seconds
-    livemode: bool
     data: Change
-    object: Literal["event"]
-    account: Id | None = None
-    request: Request | str | None = None
+    object: Literal["event"] = "event"

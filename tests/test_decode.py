@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from entitlements import wire
 from entitlements.decode import TYPES, NotUnderstood, OtherEvent, decode
 from entitlements.errors import BadRequest
 from entitlements.model import (
@@ -441,6 +442,15 @@ def test_an_event_with_anything_anywhere_is_decoded(
     """One strange value in an event never raises, wherever it stands."""
     data = {"object": PLAIN, "previous_attributes": {}}
     storable(json.dumps(replacing(update(PLAIN, PLAIN, data=data), path, value)).encode())
+
+
+def test_what_was_before_is_read_of_all_that_is_read_now() -> None:
+    """Of the same fields, but for those that never change."""
+    now = set(wire.Subscription.__struct_fields__)
+    assert set(wire.Old.__struct_fields__) == now - {"id", "customer", "object"}
+    assert set(wire.OldItem.__struct_fields__) == set(wire.Item.__struct_fields__)
+    assert set(wire.OldItems.__struct_fields__) == set(wire.Items.__struct_fields__)
+    assert set(wire.OldPrice.__struct_fields__) == set(wire.Price.__struct_fields__)
 
 
 @given(st.sampled_from(PATHS), json_values, st.sampled_from(["cus_1", {"id": "cus_1"}]))
