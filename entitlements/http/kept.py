@@ -1,6 +1,7 @@
 """Answers about the present, kept beside the records that they follow from for as long as they are good."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,6 +22,9 @@ FOREVER = 2**63
 
 _TYPE = (b"content-type", JSON.encode())
 
+
+Make = Callable[[CustomerRecord], Encoded]
+"""Makes an answer of a record."""
 
 Question = tuple[str, str]
 """A customer, and a feature."""
@@ -43,19 +47,13 @@ class Present:
         self._answers = answers
         self._held = answers.cache.true
 
-    async def one(self, customer: str, feature: str, now: int) -> Kept | None:
+    def one(self, customer: str, feature: str, now: int) -> Awaitable[Kept | None]:
         """Return the answer for one feature; null for what is not plain. Raises StoreUnavailable."""
-        kept = self._one(customer, feature, now)
-        if kept is None and await self._read([customer]):
-            kept = self._one(customer, feature, now)
-        return kept
+        return self._found(customer, feature, now, partial(one, feature=feature, at=now))
 
-    async def features(self, customer: str, now: int) -> Kept | None:
+    def features(self, customer: str, now: int) -> Awaitable[Kept | None]:
         """Return the array of all that a customer may use; null likewise. Raises StoreUnavailable."""
-        kept = self._features(customer, now)
-        if kept is None and await self._read([customer]):
-            kept = self._features(customer, now)
-        return kept
+        return self._found(customer, LIST, now, partial(features_of, at=now, denied=False))
 
     async def all(self, asked: Sequence[Question], now: int) -> list[Kept | None]:
         """Return the answers to many questions, each as `one` does. Raises StoreUnavailable."""
@@ -64,11 +62,11 @@ class Present:
             found = self._all(asked, now)
         return found
 
-    def _one(self, customer: str, feature: str, now: int) -> Kept | None:
-        return self._kept(customer, feature, now, lambda record: one(record, feature, now))
-
-    def _features(self, customer: str, now: int) -> Kept | None:
-        return self._kept(customer, LIST, now, lambda r: features_of(r, now, denied=False))
+    async def _found(self, customer: str, name: str, now: int, make: Make) -> Kept | None:
+        kept = self._kept(customer, name, now, make)
+        if kept is None and await self._read([customer]):
+            kept = self._kept(customer, name, now, make)
+        return kept
 
     def _all(self, asked: Sequence[Question], now: int) -> list[Kept | None]:
         held_of, found = self._held.get, list[Kept | None]()
@@ -76,7 +74,7 @@ class Present:
             held = held_of(customer)
             kept: Kept | None = held.made.get(feature) if held else None
             if kept is None or not kept.since <= now < kept.until:
-                kept = self._one(customer, feature, now)
+                kept = self._kept(customer, feature, now, partial(one, feature=feature, at=now))
             found.append(kept)
         return found
 
@@ -89,9 +87,7 @@ class Present:
         await cache.read([Subject(customer) for customer in missing])
         return True
 
-    def _kept(
-        self, customer: str, name: str, now: int, make: Callable[[CustomerRecord], Encoded]
-    ) -> Kept | None:
+    def _kept(self, customer: str, name: str, now: int, make: Make) -> Kept | None:
         """Return an answer about a record in memory, kept or made now; null where it cannot be told at once."""
         # `acct_…/cus_…` names a connected account's customer: nothing of theirs is made here, so nothing is found
         held = None if "/" in customer else self._held.get(customer)
@@ -104,15 +100,11 @@ class Present:
                 held.made[name] = found
         return found
 
-    def _made(
-        self, record: CustomerRecord, now: int, make: Callable[[CustomerRecord], Encoded]
-    ) -> Kept | None:
+    def _made(self, record: CustomerRecord, now: int, make: Make) -> Kept | None:
         """Return an answer to keep; null where it lies in the past, or becomes another one soon."""
         if latest_known(record) > now:
             return None
-        if (
-            not record.version
-        ):  # of nobody: it names the policy in force, which may become another one
+        if not record.version:  # it names the policy in force, which may become another one
             record = replace(record, policy=self._answers.policy.digest)
         answer = make(record)
         until = FOREVER if answer.until is None else answer.until - MAX_AGE
