@@ -62,7 +62,7 @@ PURE_IMPORTS = {
 IMPURE_BUILTINS = {"__import__", "breakpoint", "eval", "exec", "input", "open", "print"}
 
 THIRD_PARTIES = {  # each has its place, beside msgspec, which is a language of its own
-    "hiredis": "store.dial store.ear store.lane",
+    "hiredis": "store.dial",
     "httptools": "http",
     "httpx2": "sandbox cli",
     "prometheus_client": "metrics",

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-import hiredis
 from redis.asyncio import Redis
 
 from entitlements.store.client import reaching
-from entitlements.store.dial import Command, Dial, packed
+from entitlements.store.dial import Command, Dial, Line, packed
 from entitlements.store.lane import Asking, Lane
 from entitlements.store.replies import text
 
@@ -21,8 +20,6 @@ SILENT = 1.5
 
 Tell = Callable[[str | None], object]
 """Told null whenever listening begins, on a new connection, and then each word."""
-
-_NOTHING = object()
 
 
 class Ear(Protocol):
@@ -69,7 +66,7 @@ class Wired:
 
     async def listen(self, channel: str, tell: Tell) -> None:
         """Keep the connection for as long as the server speaks."""
-        line = await self._dial.connect(partial(_Line, tell))
+        line = await self._dial.connect(partial(_Heard, tell))
         try:
             line.say(*self._dial.greeting(), ("SUBSCRIBE", channel))
             while (left := line.left()) > 0 and not line.lost.done():
@@ -80,43 +77,34 @@ class Wired:
             line.close()
 
 
-class _Line(asyncio.Protocol):
-    """One connection."""
+class _Heard(Line):
+    """One connection that listens."""
 
     def __init__(self, tell: Tell) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self._tell = tell
-        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
-        self._transport: asyncio.Transport
-        self._last = self._loop.time()
-        self.lost: asyncio.Future[None] = self._loop.create_future()
+        self._last = self.loop.time()
+        self.lost: asyncio.Future[None] = self.loop.create_future()
 
     def left(self) -> float:
         """Return the seconds in which another word must come."""
-        return self._last + SILENT - self._loop.time()
+        return self._last + SILENT - self.loop.time()
 
     def say(self, *commands: Command) -> None:
         """Send commands."""
-        self._transport.write(b"".join(map(packed, commands)))
+        self.transport.write(b"".join(map(packed, commands)))
 
     def close(self) -> None:
         """Close it."""
-        self._transport.abort()
+        self.transport.abort()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to write to."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass on every word that is whole."""
-        self._last = self._loop.time()
-        self._reader.feed(data)
-        while (reply := self._reader.gets()) is not _NOTHING:
-            if isinstance(reply, Exception):  # refused: nothing is to be heard here
-                self.close()
-                return
-            if isinstance(reply, list):
-                self._pass_on(reply)
+    def replied(self, reply: Any) -> None:  # noqa: ANN401  whatever a server replies
+        """Pass on a word; after a refusal none."""
+        self._last = self.loop.time()
+        if isinstance(reply, Exception):  # nothing is to be heard here
+            self.close()
+        elif isinstance(reply, list) and not self.transport.is_closing():
+            self._pass_on(reply)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Tell whoever listens."""

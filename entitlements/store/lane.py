@@ -14,16 +14,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, cast
 
-import hiredis
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as Closed
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as Late
 
 from entitlements.store.client import TIMEOUT, reaching, unavailable
 from entitlements.store.cluster import understood
-from entitlements.store.dial import PLAIN, Command, Dial, packed
+from entitlements.store.dial import PLAIN, Command, Dial, Line, packed
 from entitlements.store.entry import Value
 
 GRACE = 0.02
@@ -31,8 +30,6 @@ GRACE = 0.02
 
 LOST = (Closed, Late)
 """What is raised to whoever waits for a reply that will not come."""
-
-_NOTHING = object()
 
 
 class Asking(Protocol):
@@ -76,7 +73,7 @@ class Lane:
 
     def __init__(self, url: str, name: str) -> None:
         self.dial = Dial(url, name)
-        self._line: _Line | None = None
+        self._line: _Queue | None = None
         self._turn = asyncio.Lock()
 
     async def ask(self, *commands: Command) -> list[Any]:
@@ -118,14 +115,14 @@ class Lane:
         if self._line is not None:
             self._line.close()
 
-    async def _connected(self) -> "_Line":
+    async def _connected(self) -> "_Queue":
         async with self._turn:
             if self._line is None or not self._line.open:
                 self._line = await self._connect()
             return self._line
 
-    async def _connect(self) -> "_Line":
-        line = await self.dial.connect(_Line)
+    async def _connect(self) -> "_Queue":
+        line = await self.dial.connect(_Queue)
         try:
             understood(await line.ask(self.dial.greeting()))
         except BaseException:
@@ -143,14 +140,12 @@ class _Asked(NamedTuple):
     since: float
 
 
-class _Line(asyncio.Protocol):
-    """One connection."""
+class _Queue(Line):
+    """One connection that is asked."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.open = True
-        self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=_refusal, notEnoughData=_NOTHING)
-        self._transport: asyncio.Transport
         self._out: list[bytes] = []
         self._asked: deque[_Asked] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -158,10 +153,10 @@ class _Line(asyncio.Protocol):
 
     def ask(self, commands: Sequence[Command]) -> "asyncio.Future[list[Any]]":
         """Write commands at the end of this turn of the loop, and return what their replies come in."""
-        waiting: asyncio.Future[list[Any]] = self._loop.create_future()
-        self._asked.append(_Asked(waiting, len(commands), [], self._loop.time()))
+        waiting: asyncio.Future[list[Any]] = self.loop.create_future()
+        self._asked.append(_Asked(waiting, len(commands), [], self.loop.time()))
         if not self._out:
-            self._loop.call_soon(self._write)
+            self.loop.call_soon(self._write)
         self._out += map(packed, commands)
         return waiting
 
@@ -169,22 +164,16 @@ class _Line(asyncio.Protocol):
         """Close it; whoever waits is told why."""
         self.open = False
         self._why = self._why or why
-        self._transport.abort()
+        self.transport.abort()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to write to."""
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Hand on every reply that is whole."""
-        self._reader.feed(data)
-        while (reply := self._reader.gets()) is not _NOTHING:
-            asked = self._asked[0]
-            asked.replies.append(reply)
-            if len(asked.replies) == asked.expected:
-                self._asked.popleft()
-                if not asked.waiting.done():  # else whoever asked has left
-                    asked.waiting.set_result(asked.replies)
+    def replied(self, reply: Any) -> None:  # noqa: ANN401  whatever a server replies
+        """Hand it to whoever asked first."""
+        asked = self._asked[0]
+        asked.replies.append(reply)
+        if len(asked.replies) == asked.expected:
+            self._asked.popleft()
+            if not asked.waiting.done():  # else whoever asked has left
+                asked.waiting.set_result(asked.replies)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
@@ -197,10 +186,10 @@ class _Line(asyncio.Protocol):
                 asked.waiting.set_exception(why)
 
     def _write(self) -> None:
-        self._transport.write(b"".join(self._out))
+        self.transport.write(b"".join(self._out))
         self._out.clear()
         if self._timer is None:
-            self._timer = self._loop.call_later(TIMEOUT, self._look)
+            self._timer = self.loop.call_later(TIMEOUT, self._look)
 
     def _look(self) -> None:
         """Give up a connection whose first reply is late; look again when it would be."""
@@ -208,18 +197,14 @@ class _Line(asyncio.Protocol):
         if not self._asked:
             return
         first = self._asked[0]
-        left = first.since + TIMEOUT - self._loop.time()
+        left = first.since + TIMEOUT - self.loop.time()
         if left <= 0:
-            self._loop.call_later(GRACE, self._give_up, first)
-        self._timer = self._loop.call_later(left if left > 0 else TIMEOUT, self._look)
+            self.loop.call_later(GRACE, self._give_up, first)
+        self._timer = self.loop.call_later(left if left > 0 else TIMEOUT, self._look)
 
     def _give_up(self, late: _Asked) -> None:
         if self._asked and self._asked[0] is late:
             self.close(Late(f"No reply came within {TIMEOUT} s"))
-
-
-def _refusal(said: str) -> ResponseError:
-    return NoScriptError(said) if said.startswith("NOSCRIPT") else ResponseError(said)
 
 
 def lane(url: str, name: str, redis: Redis, *, replicated: bool) -> Asking:
