@@ -104,9 +104,8 @@ def _wanted(event: Event, options: Options) -> bool:
 def _line(event: Event) -> str:
     change = event.data
     word = "granted" if change["granted"] else "denied"
-    cause = (
-        change["event"] or "no event"
-    )  # the clock, a person or another policy: it is not told which
+    # The clock, a person or another policy: which of them is not told.
+    cause = change["event"] or "no event"
     cause += " (replayed)" if change.get("replayed") else ""
     parts = (change["customer"], change["feature"], word, change["reason"])
     return "  ".join((rfc3339(change["at"]), *parts, f"x{change['quantity']}", cause))
