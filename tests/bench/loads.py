@@ -49,8 +49,8 @@ class Pace(Struct, frozen=True, kw_only=True):
 
 QUICK = Pace(
     seconds=1.0,
-    queries=4_000,
-    webhooks=2_000,
+    queries=10_000,
+    webhooks=8_000,
     pins=False,
     callers=4,
     deliveries=4,

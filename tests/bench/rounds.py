@@ -30,7 +30,10 @@ def run(
         for case in cases:
             say(f"round {n + 1} of {rounds}: {case.title}")
             places = scene.places.load if case.place == "load" else scene.places.server
-            so_far[case.name] = cleanest(partial(case.job, scene, so_far), places, again)
+            try:
+                so_far[case.name] = cleanest(partial(case.job, scene, so_far), places, again)
+            except Void as void:
+                raise Void(f"{case.name}: {void}") from void
             found[case.name].append(so_far[case.name])
     return found
 
