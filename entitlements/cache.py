@@ -5,6 +5,7 @@ reached, and with its age. A write by this process itself is heard of before its
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -35,7 +36,7 @@ class Held(Struct, frozen=True, eq=False):
 class Records(Protocol):
     """Where records are read: a store."""
 
-    async def customers(self, subjects: list[Subject]) -> list[CustomerRecord]:
+    async def customers(self, subjects: Sequence[Subject]) -> Sequence[CustomerRecord]:
         """Return the records of customers in their order. Raises StoreUnavailable."""
 
 
@@ -50,10 +51,10 @@ class Cache:
         self._clock = clock
         self.true: dict[str, Held] = {}
         """What the store would say, by the subject's name; nothing while not every write is heard of. To be read."""
-        self._held: dict[str, Held] = {}
-        """Likewise, and what else was seen last."""
-        self._reads: dict[object, dict[Subject, int]] = {}
-        """Of each read that is under way: the newest version of each subject that was written since it began."""
+        self._held = OrderedDict[str, Held]()
+        """Likewise, and what else was seen last. A plain dict would look for its first one past all that left it."""
+        self._reads: dict[object, dict[str, int]] = {}
+        """Of each read that is under way: by name, the newest version of each that was written since it began."""
         self._hears = False
         self._epoch = 0
         self._heard_until = clock()
@@ -80,8 +81,8 @@ class Cache:
         if held is not None and held.record.version != version:
             self._drop(name)
         for read in self._reads.values():
-            if subject in read:
-                read[subject] = max(read[subject], version)
+            if name in read:
+                read[name] = max(read[name], version)
 
     async def customers(
         self, subjects: Sequence[Subject], *, newest: bool = False
@@ -93,48 +94,48 @@ class Cache:
         """
         found = {} if newest else self._trusted(subjects)
         if missing := [subject for subject in dict.fromkeys(subjects) if subject not in found]:
-            found |= await self.read(missing)
+            found |= zip(missing, await self.read(missing), strict=True)
         return found
 
     def _trusted(self, subjects: Sequence[Subject]) -> dict[Subject, CustomerRecord]:
         pairs = ((subject, self.true.get(str(subject))) for subject in subjects)
         return {subject: held.record for subject, held in pairs if held}
 
-    async def read(self, subjects: list[Subject]) -> dict[Subject, CustomerRecord]:
-        """Return records as `customers` does, from the store itself."""
-        epoch, began = self._epoch, self._clock()
-        if began < self._let_be_until and (seen := self._seen(subjects)):
+    async def read(self, subjects: Sequence[Subject]) -> Sequence[CustomerRecord]:
+        """Return records as `customers` does, from the store itself, in the order of their subjects."""
+        names, epoch, began = [str(subject) for subject in subjects], self._epoch, self._clock()
+        if began < self._let_be_until and (seen := self._seen(names)):
             return seen
-        read, written = object(), dict.fromkeys(subjects, 0)
+        read, written = object(), dict.fromkeys(names, 0)
         self._reads[read] = written
         try:
             records = await self._store.customers(subjects)
         except StoreUnavailable:
             self._let_be_until = self._clock() + LET_BE
-            if seen := self._seen(subjects):
+            if seen := self._seen(names):
                 return seen
             raise
         finally:
             del self._reads[read]
-        found = dict(zip(subjects, records, strict=True))
-        for subject, record in found.items():
-            if record.version >= written[subject]:  # else it was written anew while it was read
-                self._keep(str(subject), Held(record, epoch, began))
-        return found
+        for name, record in zip(names, records, strict=True):
+            if record.version >= written[name]:  # else it was written anew while it was read
+                self._keep(name, Held(record, epoch, began))
+        return records
 
-    def _seen(self, subjects: Sequence[Subject]) -> dict[Subject, CustomerRecord]:
+    def _seen(self, names: Sequence[str]) -> list[CustomerRecord]:
         """Return the last that was seen of each of some subjects, with its age; nothing if one was never seen."""
-        held = [self._held.get(str(subject)) for subject in subjects]
-        pairs = zip(subjects, held, strict=True)
-        return {s: self._last_seen(h) for s, h in pairs if h} if all(held) else {}
+        held = [self._held[name] for name in names if name in self._held]
+        return [self._last_seen(one) for one in held] if len(held) == len(names) else []
 
     def _keep(self, name: str, held: Held) -> None:
-        self._drop(name)
         self._held[name] = held
         if self._hears and held.epoch == self._epoch:
             self.true[name] = held
+        else:
+            self.true.pop(name, None)
         if len(self._held) > self._room:
-            self._drop(next(iter(self._held)))
+            first, _ = self._held.popitem(last=False)
+            self.true.pop(first, None)
 
     def _drop(self, name: str) -> None:
         self._held.pop(name, None)

@@ -133,8 +133,8 @@ def create_app(state: State) -> Starlette:
 def _before_the_framework(state: State) -> list[Middleware]:
     """Return what takes the busiest requests, of the surfaces that this process serves."""
     quick = {
-        "webhooks": Middleware(Straight, webhooks.endpoint),
         "queries": Middleware(Shortcut, state),
+        "webhooks": Middleware(Straight, webhooks.endpoint),
     }
     return [quick[surface] for surface in quick if surface in state["settings"].surfaces]
 

@@ -27,8 +27,8 @@ def partition(name: str, partitions: int) -> int:
     return crc32(name.encode()) % partitions
 
 
-def customer(p: int, subject: Subject) -> str:
-    """Name the hot record: a JSON string."""
+def customer(p: int, subject: Subject | str) -> str:
+    """Name the hot record, of a subject or of what is called like one: a JSON string."""
     return f"ent:{{{p}}}:c:{subject}"
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -285,7 +285,7 @@ class Overtaken(Store):
     rival: Ingest
     reads = 0
 
-    async def customers(self, subjects: list[Subject]) -> list[CustomerRecord]:
+    async def customers(self, subjects: Sequence[Subject]) -> list[CustomerRecord]:
         """Read, and let the rival write."""
         found = await super().customers(subjects)
         for subject in subjects[:1]:
