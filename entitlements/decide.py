@@ -237,7 +237,10 @@ def _both(at: int, a: Segment, b: Segment) -> Segment:
 
 def segment_at(found: Timeline, at: int) -> Segment:
     """Return the segment that holds at an instant, or the first one for an instant before them all."""
-    return next((s for s in reversed(found) if s.start <= at), found[0])
+    for segment in reversed(found):
+        if segment.start <= at:
+            return segment
+    return found[0]
 
 
 def with_ends(found: Timeline, last: End) -> Iterator[tuple[Segment, int | End]]:

@@ -147,6 +147,10 @@ class Segment(Struct, frozen=True, array_like=True):
         """Return what holds in this stretch, without when."""
         return self.granted, self.reason, self.rule, self.quantity
 
+    def speaks(self) -> bool:
+        """Tell whether it says anything: whatever does, says by which rule (SILENCE has none)."""
+        return self.rule != ""
+
 
 Timeline = tuple[Segment, ...]
 

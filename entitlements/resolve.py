@@ -3,7 +3,6 @@
 Any granting subscription grants. Explicit deny comes before explicit grant, then a person's review, then policy.
 """
 
-from collections.abc import Iterator
 from math import ceil
 from typing import NamedTuple
 
@@ -12,7 +11,6 @@ from msgspec import UNSET, UnsetType
 from entitlements.decide import segment_at
 from entitlements.model import (
     CUT_OFF,
-    SILENCE,
     CustomerRecord,
     Entitlement,
     Segment,
@@ -37,18 +35,29 @@ class _Answer(NamedTuple):
     quantity: int
 
 
+class _Said(NamedTuple):
+    """All that is said of one feature, over time."""
+
+    by_subscriptions: list[tuple[str, Timeline]]
+    over_them: Timeline
+    """What people say over policy; nothing where they do not."""
+    unless: str
+    """The reason for which it is denied where nobody says anything."""
+
+
 class _Voice(NamedTuple):
-    """What one subscription says of one feature at an instant."""
+    """What one subscription says of one feature at an instant, and over time."""
 
     segment: Segment
     subscription: str
-    holds_until: float
+    timeline: Timeline
 
 
 def entitlement(record: CustomerRecord, feature: str, at: int) -> Entitlement:
     """Answer one question at an instant: always an answer, also for what is not known."""
-    now = _answer(record, feature, at)
-    until, then = _next_change(record, feature, at)
+    said = _said(record, feature)
+    now = _answer(said, at)
+    until, then = _next_change(said, at, now)
     return Entitlement(
         feature=feature,
         granted=now.granted,
@@ -103,54 +112,37 @@ def features(record: CustomerRecord) -> list[str]:
 
 def next_change(record: CustomerRecord, at: int) -> int | None:
     """Return the first instant after `at` at which any answer of the customer changes, or null."""
-    found = (_next_change(record, feature, at)[0] for feature in features(record))
+    said = [_said(record, feature) for feature in features(record)]
+    found = (_next_change(one, at, _answer(one, at))[0] for one in said)
     return min((until for until in found if until is not None), default=None)
 
 
 def next_flip(record: CustomerRecord, feature: str, at: int) -> int | None:
     """Return the first instant after `at` at which the feature is granted or denied anew, or null."""
-    now = _answer(record, feature, at).granted
-    later = instants(record, feature, at)
-    return next((t for t in later if _answer(record, feature, t).granted != now), None)
+    said = _said(record, feature)
+    now, later = _answer(said, at).granted, _instants(said, at)
+    return next((t for t in later if _answer(said, t).granted != now), None)
 
 
 def told_at(record: CustomerRecord, feature: str, at: int) -> tuple[bool, str, int]:
     """Return what an answer says at an instant, without what comes after it: granted, reason and quantity."""
-    found = _answer(record, feature, at)
+    found = _answer(_said(record, feature), at)
     return found.granted, found.reason, found.quantity
 
 
-def _answer(record: CustomerRecord, feature: str, at: int) -> _Answer:
-    voices = list(_voices(record, feature, at))
-    said = _overruling(record, feature)
-    if said and (word := segment_at(said, at)).start <= at and word.says() != SILENCE:
-        quantity = sum(v.segment.quantity for v in voices) or word.quantity
-        return _Answer(word.granted, word.reason, word.rule, None, quantity)
-    granting = [v for v in voices if v.segment.granted]
-    if len(granting) == 1:  # by far the most
-        return _spoken(granting[0], granting[0].segment.quantity)
-    if granting:
-        best = max(granting, key=lambda v: (v.holds_until, v.segment.start, v.subscription))
-        return _spoken(best, sum(v.segment.quantity for v in granting))
-    if voices:
-        latest = max(voices, key=lambda v: (v.segment.start, v.subscription))
-        return _spoken(latest, latest.segment.quantity)
-    reason = "unknown_feature" if record.version else "unknown_customer"
-    return _Answer(granted=False, reason=reason, rule=None, subscription=None, quantity=0)
+def instants(record: CustomerRecord, feature: str, at: int) -> list[int]:
+    """Return, in order, the instants after `at` at which the answer can change."""
+    return _instants(_said(record, feature), at)
 
 
-def _spoken(voice: _Voice, quantity: int) -> _Answer:
-    s = voice.segment
-    return _Answer(s.granted, s.reason, s.rule, voice.subscription, quantity)
-
-
-def _voices(record: CustomerRecord, feature: str, at: int) -> Iterator[_Voice]:
-    for subscription, decision in record.decisions.items():
-        if found := decision.features.get(feature):
-            said = _reviewed(record, subscription, found)
-            segment = segment_at(said, at)
-            if segment.start <= at and segment.says() != SILENCE:
-                yield _Voice(segment, subscription, _holds_until(said, at))
+def _said(record: CustomerRecord, feature: str) -> _Said:
+    by_subscriptions = [
+        (name, _reviewed(record, name, timeline))
+        for name, decision in record.decisions.items()
+        if (timeline := decision.features.get(feature))
+    ]
+    unless = "unknown_feature" if record.version else "unknown_customer"
+    return _Said(by_subscriptions, _overruling(record, feature), unless)
 
 
 def _reviewed(record: CustomerRecord, subscription: str, said: Timeline) -> Timeline:
@@ -160,37 +152,65 @@ def _reviewed(record: CustomerRecord, subscription: str, said: Timeline) -> Time
     return reviewed(said, record.decisions[subscription].since, [(review.created, review)])
 
 
-def _holds_until(said: Timeline, at: int) -> float:
-    """Return the first instant after `at` from which the feature is denied."""
-    return next((s.start for s in said if s.start > at and not s.granted), FOREVER)
-
-
 def _overruling(record: CustomerRecord, feature: str) -> Timeline:
-    """Return what people say of a feature over policy, over time; nothing where they do not."""
     if record.overruled is not None:
         return record.overruled.get(feature, ())
     override = record.overrides.get(feature)
     return of_override(override) if override else ()
 
 
-def _next_change(record: CustomerRecord, feature: str, at: int) -> tuple[int | None, Then | None]:
-    """Return the first instant after `at` at which the answer is another one, and what it is then."""
-    now = None
-    for instant in instants(record, feature, at):
-        now = now or _answer(record, feature, at)
-        later = _answer(record, feature, instant)
+def _answer(said: _Said, at: int) -> _Answer:
+    voices = _voices(said, at)
+    if word := _speaking(said.over_them, at):
+        quantity = sum(v.segment.quantity for v in voices) or word.quantity
+        return _Answer(word.granted, word.reason, word.rule, None, quantity)
+    granting = [v for v in voices if v.segment.granted]
+    if len(granting) == 1:  # by far the most
+        return _spoken(granting[0], granting[0].segment.quantity)
+    if granting:
+        best = max(granting, key=lambda v: (_holds_until(v, at), v.segment.start, v.subscription))
+        return _spoken(best, sum(v.segment.quantity for v in granting))
+    if voices:
+        latest = max(voices, key=lambda v: (v.segment.start, v.subscription))
+        return _spoken(latest, latest.segment.quantity)
+    return _Answer(granted=False, reason=said.unless, rule=None, subscription=None, quantity=0)
+
+
+def _voices(said: _Said, at: int) -> list[_Voice]:
+    return [
+        _Voice(segment, name, timeline)
+        for name, timeline in said.by_subscriptions
+        if (segment := _speaking(timeline, at))
+    ]
+
+
+def _speaking(timeline: Timeline, at: int) -> Segment | None:
+    """Return the segment that holds at an instant, if it says anything."""
+    segment = segment_at(timeline, at) if timeline else None
+    return segment if segment and segment.start <= at and segment.speaks() else None
+
+
+def _spoken(voice: _Voice, quantity: int) -> _Answer:
+    s = voice.segment
+    return _Answer(s.granted, s.reason, s.rule, voice.subscription, quantity)
+
+
+def _holds_until(voice: _Voice, at: int) -> float:
+    """Return the first instant after `at` from which the feature is denied."""
+    return next((s.start for s in voice.timeline if s.start > at and not s.granted), FOREVER)
+
+
+def _next_change(said: _Said, at: int, now: _Answer) -> tuple[int | None, Then | None]:
+    """Return the first instant after `at` at which the answer is another one than now, and what it is then."""
+    for instant in _instants(said, at):
+        later = _answer(said, instant)
         if later != now:
             return instant, Then(later.granted, later.reason)
     return None, None
 
 
-def instants(record: CustomerRecord, feature: str, at: int) -> list[int]:
-    """Return, in order, the instants after `at` at which the answer can change."""
-    said = [
-        _reviewed(record, name, decision.features[feature])
-        for name, decision in record.decisions.items()
-        if feature in decision.features
-    ]
-    found = {segment.start for timeline in said for segment in timeline}
-    found |= {segment.start for segment in _overruling(record, feature)}
-    return sorted(t for t in found if t > at)
+def _instants(said: _Said, at: int) -> list[int]:
+    found = {s.start for s in said.over_them if s.start > at}
+    for _, timeline in said.by_subscriptions:
+        found.update([s.start for s in timeline if s.start > at])
+    return sorted(found)

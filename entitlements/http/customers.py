@@ -14,7 +14,6 @@ from entitlements.http.parameters import ACCOUNT, IF_NONE_MATCH, Parameters, sub
 from entitlements.http.queries import ASKED, REFUSALS, asked_about, cached
 from entitlements.http.state import State
 from entitlements.model import (
-    SILENCE,
     CustomerRecord,
     Entitlement,
     Override,
@@ -104,7 +103,7 @@ def _stretches(said: Timeline) -> list[Stretch]:
     return [
         Stretch(s.start, end, s.granted, s.reason, s.rule, s.quantity)
         for s, end in with_ends(minimal(said), None)
-        if s.says() != SILENCE
+        if s.speaks()
     ]
 
 
