@@ -55,9 +55,9 @@ async def test_without_the_guard_the_trace_shows_it(
         await warm(service)
         with traced(own_store.pid, short_path) as calls:
             await deliver(service)
-    found = answering(calls, "EVALSHA")
-    assert len(found) == 2
-    assert DURABLE not in found
+    # a write is put off as well while an earlier sync goes on, so how many lead to one before the reply is chance
+    assert sum(call.name == "read" and "EVALSHA" in call.rest for call in calls) == 2
+    assert DURABLE not in answering(calls, "EVALSHA")
 
 
 def test_the_order_is_read_from_the_calls() -> None:
