@@ -72,7 +72,9 @@ def create(terms: Terms, now: int, ids: Ids, status: Opening = "active") -> Chan
 
 
 def update(subscription: Body, fields: Body, *, requested: bool = True) -> Change:
-    """Set top-level fields. Where that changes nothing, Stripe sends no event."""
+    """Set top-level fields; not the items of what is over. Where that changes nothing, Stripe sends no event."""
+    if "items" in fields:
+        _require(subscription, "have its items changed", *_LIVE)
     after = subscription | fields
     types = () if after == subscription else ("customer.subscription.updated",)
     return Change(subscription, after, types, requested)

@@ -173,6 +173,7 @@ CANCELED = life.cancel(ACTIVE, NOW).after
 REFUSED: dict[str, Callable[[], Change]] = {
     "pause collection once canceled": lambda: life.pause_collection(CANCELED, "void"),
     "cancel twice": lambda: life.cancel(CANCELED, NOW),
+    "change the items of what is over": lambda: life.update(CANCELED, {"items": ACTIVE["items"]}),
     "renew what is about to end": lambda: life.renew(
         life.cancel_at_period_end(ACTIVE, NOW).after, "in_2"
     ),
