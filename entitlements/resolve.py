@@ -3,6 +3,7 @@
 Any granting subscription grants. Explicit deny comes before explicit grant, then a person's review, then policy.
 """
 
+from collections.abc import Iterable
 from math import ceil
 from typing import NamedTuple
 
@@ -113,7 +114,15 @@ def features(record: CustomerRecord) -> list[str]:
 def next_change(record: CustomerRecord, at: int) -> int | None:
     """Return the first instant after `at` at which any answer of the customer changes, or null."""
     said = [_said(record, feature) for feature in features(record)]
-    found = (_next_change(one, at, _answer(one, at))[0] for one in said)
+    return _first(_next_change(one, at, _answer(one, at))[0] for one in said)
+
+
+def soonest(answers: Iterable[Entitlement]) -> int | None:
+    """Return the same, of a customer's answers for every feature at one instant (`entitlements`)."""
+    return _first(answer.until for answer in answers)
+
+
+def _first(found: Iterable[int | None]) -> int | None:
     return min((until for until in found if until is not None), default=None)
 
 

@@ -22,7 +22,7 @@ from entitlements.model import (
     Timeline,
 )
 from entitlements.model import State as SubscriptionState
-from entitlements.resolve import age, entitlements, next_change
+from entitlements.resolve import age, entitlements, soonest
 from entitlements.words import standing, unexpired
 
 
@@ -84,7 +84,7 @@ async def one_customer(request: Request[State]) -> Response:
         age=age(record),
     )
     metrics.answered("customer")
-    return cached(request, encoded(encode(found), record, at, next_change(record, at)), record)
+    return cached(request, encoded(encode(found), record, at, soonest(found.entitlements)), record)
 
 
 def _subscription(name: str, state: SubscriptionState, record: CustomerRecord) -> Subscription:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from entitlements.model import CustomerRecord, Entitlement
-from entitlements.resolve import age, entitlement, entitlements
+from entitlements.resolve import age, entitlement, entitlements, soonest
 
 MAX_AGE = 5
 """Seconds for which a caller may keep an answer that has no earlier end."""
@@ -54,8 +54,8 @@ def one(record: CustomerRecord, feature: str, at: int) -> Encoded:
 def features_of(record: CustomerRecord, at: int, *, denied: bool) -> Encoded:
     """Return the list's entitlements as a JSON array: the granted ones, or every one."""
     every = entitlements(record, at)
-    until = min((e.until for e in every if e.until is not None), default=None)
-    return encoded(encode([e for e in every if denied or e.granted]), record, at, until)
+    found = [e for e in every if denied or e.granted]
+    return encoded(encode(found), record, at, soonest(every))
 
 
 def listed(
