@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from entitlements.cli import credentials
 from entitlements.errors import EntitlementsError
@@ -19,6 +20,20 @@ LAST_WORDS = 10
 """Lines of its output that are shown where it does not start."""
 
 _BLINK = 0.05
+
+
+@contextmanager
+def passing_directory() -> Iterator[Path]:
+    """Make a directory that is gone after the block, whichever moment a signal ends the command in."""
+    directory = None
+    try:
+        with _signals_held():  # or one is made that nobody knows of
+            directory = TemporaryDirectory(prefix="entitlements-")
+        yield Path(directory.name)
+    finally:
+        if directory is not None:
+            with _signals_held():
+                directory.cleanup()
 
 
 @contextmanager

@@ -8,15 +8,13 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from secrets import SystemRandom
-from tempfile import TemporaryDirectory
 from typing import Annotated, NamedTuple
 
 import typer
 from msgspec.structs import replace
 
-from entitlements.cli.companion import running
+from entitlements.cli.companion import passing_directory, running
 from entitlements.cli.tables import granted, show, yes
 from entitlements.cli.times import rfc3339
 from entitlements.errors import EntitlementsError
@@ -59,7 +57,7 @@ def perform(command: Sequence[str], *, json: bool) -> int:
     """Tell the story to a service of that command, and show its answers. Returns the exit code."""
     typer.echo("Starting a service of its own …", err=True)
     now = int(time.time())
-    with TemporaryDirectory(prefix="entitlements-") as home, running(command, Path(home)) as peer:
+    with passing_directory() as home, running(command, home) as peer:
         rows = list(tell(peer, now))
     (_print_json if json else _print_table)(rows)
     return 0 if all(row.ok for row in rows) else 1

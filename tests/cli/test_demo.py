@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 import pytest
 
-from entitlements.cli.companion import running
+from entitlements.cli.companion import passing_directory, running
 from entitlements.cli.demo import perform
 from entitlements.errors import EntitlementsError
 from entitlements.sandbox.peer import connect
@@ -107,6 +110,24 @@ def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
         pytest.fail("it runs")
 
 
+def test_a_signal_while_the_directory_is_made_leaves_nothing_behind(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes the moment the directory is there, before anybody knows of it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(short_path))
+    seen: list[list[Path]] = []
+
+    def interrupt(_: object, event: str, called: object) -> None:
+        if event == "c_return" and called is os.mkdir:
+            seen.append(list(short_path.iterdir()))
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        _profiled(interrupt, lambda: passing_directory().__enter__())
+    assert len(seen[0]) == 1
+    assert list(short_path.iterdir()) == []
+
+
 @pytest.mark.acceptance
 def test_the_real_service_keeps_its_promises() -> None:
     """The whole story, told to the service itself."""
@@ -128,6 +149,14 @@ def test_a_demo_that_is_terminated_leaves_nothing_behind(short_path: Path) -> No
         process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert list(short_path.glob("entitlements-*")) == []
+
+
+def _profiled(hook: Callable[[FrameType, str, object], None], act: Callable[[], object]) -> None:
+    sys.setprofile(hook)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
 
 
 def _stand_in(wrong: dict[int, dict[str, object]] | None = None) -> list[str]:
