@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import cache as once
 from functools import partial
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from entitlements.answers import Answers
 from entitlements.beside import beside
@@ -116,9 +117,9 @@ def create_app(state: State) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncGenerator[State]:
         yield state
 
-    app = Starlette(
+    app = _Service(
+        state,
         routes=_routes(state["settings"]),
-        middleware=[Middleware(RequestID), *_before_the_framework(state)],
         exception_handlers={
             EntitlementsError: on_error,
             HTTPException: on_http_error,
@@ -130,13 +131,21 @@ def create_app(state: State) -> Starlette:
     return app
 
 
-def _before_the_framework(state: State) -> list[Middleware]:
-    """Return what takes the busiest requests, of the surfaces that this process serves."""
-    quick = {
-        "queries": Middleware(Shortcut, state),
-        "webhooks": Middleware(Straight, webhooks.endpoint),
-    }
-    return [quick[surface] for surface in quick if surface in state["settings"].surfaces]
+class _Service(Starlette):
+    """The framework's application, behind what takes the busiest requests of the surfaces that are served."""
+
+    def __init__(self, state: State, **given: Any) -> None:  # noqa: ANN401  the framework's own
+        super().__init__(**given)
+        self._state = state
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return what is called for each request: before all that the framework does for one."""
+        app, surfaces = super().build_middleware_stack(), self._state["settings"].surfaces
+        if "webhooks" in surfaces:
+            app = Straight(app, webhooks.endpoint)
+        if "queries" in surfaces:
+            app = Shortcut(app, self._state)
+        return RequestID(app)
 
 
 def _routes(settings: Settings) -> list[BaseRoute]:

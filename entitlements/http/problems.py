@@ -14,7 +14,7 @@ from starlette.responses import Response
 from entitlements import errors
 from entitlements.errors import EntitlementsError
 from entitlements.http.auth import Handler
-from entitlements.http.request_id import HEADER, request_id
+from entitlements.http.request_id import request_id
 from entitlements.http.state import State
 
 MEDIA_TYPE = "application/problem+json"
@@ -137,11 +137,17 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 async def on_crash(request: Request, error: Exception) -> Response:
     """Answer a bug: say nothing of it outside, all of it in the log."""
-    name = request_id(request.scope) or ""  # said here: a crash is answered outside of RequestID
-    log.error("request_crashed", request_id=name, path=request.url.path, exc_info=error)
+    log.error("request_crashed", path=request.url.path, exc_info=error)
     detail = "This is a fault of the service. Its log has the cause under this request_id."
+    name = request_id(request.scope)
     problem = Problem(uri("internal"), "Something went wrong here", 500, detail, name)
-    return respond(problem, {HEADER: name}, _more(request, error, problem))
+    return respond(problem, more=_more(request, error, problem))
+
+
+async def on_any(request: Request, error: Exception) -> Response:
+    """Answer whatever went wrong, for those whom the framework does not stand around."""
+    answer = on_error if isinstance(error, EntitlementsError) else on_crash
+    return await answer(request, error)
 
 
 def telling(members: Members, handler: Handler) -> Handler:

@@ -47,7 +47,7 @@ class RequestID:
 
         told = logs.about_request(request_id=name)
         await self._app(scope, receive, named)
-        logs.over(told)  # after a crash it goes on: that is told outside of here
+        logs.over(told)  # after a crash it goes on: the server may have something to tell
 
 
 def _given(scope: Scope) -> str | None:

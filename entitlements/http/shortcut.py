@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entitlements import logs, metrics
-from entitlements.errors import Forbidden, StoreUnavailable, Unauthenticated
+from entitlements.errors import Forbidden, Unauthenticated
 from entitlements.http.auth import authenticate
 from entitlements.http.encoded import JSON, checked, encode, listed
 from entitlements.http.kept import Present, Question
-from entitlements.http.problems import on_error
+from entitlements.http.problems import on_any
 from entitlements.http.queries import MAX_CHECKS, UNREADABLE
 from entitlements.http.state import State
 from entitlements.settings import Token
@@ -74,9 +74,9 @@ class Shortcut:
         read: list[Message] = []
         try:
             found = await self._found(scope, receive, read)
-        except StoreUnavailable as error:
+        except Exception as error:  # noqa: BLE001  answered, and told
             metrics.request(caller.name)
-            refusal = await on_error(Request(scope), error)
+            refusal = await on_any(Request(scope), error)
             return await refusal(scope, receive, send)
         if found is None:
             return await self._app(scope, _again(read, receive), send)

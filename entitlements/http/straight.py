@@ -1,13 +1,13 @@
 """Handlers of busy addresses, called before the framework looks for them.
 
-For an endpoint at a fixed path, which needs no token and answers its own errors: nothing that the framework would do
-for it is left out. Its other methods are the framework's to refuse.
+For an endpoint at a fixed path, which needs no token. Its other methods are the framework's to refuse.
 """
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from entitlements.http.endpoint import Endpoint
+from entitlements.http.problems import on_any
 
 
 class Straight:
@@ -26,5 +26,8 @@ class Straight:
             or scope["method"] != self._method
         ):
             return await self._app(scope, receive, send)
-        response = await self._handler(Request(scope, receive))
+        try:
+            response = await self._handler(Request(scope, receive))
+        except Exception as error:  # noqa: BLE001  answered, and told
+            response = await on_any(Request(scope), error)
         return await response(scope, receive, send)

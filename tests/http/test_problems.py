@@ -14,6 +14,8 @@ from entitlements import errors
 from entitlements.errors import EntitlementsError, StoreError
 from entitlements.http.problems import KINDS, kind_of, problem_of
 from entitlements.http.state import State
+from tests.support.bodies import SECRET, encoded, event, signed, subscription
+from tests.support.histories import START
 from tests.support.service import READ, bearer, serving
 
 STATUSES = {
@@ -139,9 +141,29 @@ async def test_a_fault_of_ours_is_told_to_the_log_alone(
         refused = await service.http.get("/wrong")
     found = read(refused)
     assert (found["status"], "for us alone" in refused.text) == (500, False)
+    assert refused.headers.get_list("x-request-id") == [found["request_id"]]
     (line,) = [json.loads(line) for line in log_lines.getvalue().splitlines()]
     assert (line["event"], line["request_id"]) == ("request_crashed", found["request_id"])
     assert "ZeroDivisionError: for us alone" in line["exception"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("path", ["/v1/customers/cus_1/entitlements/pro", "/webhooks/stripe"])
+async def test_a_fault_before_the_framework_is_told_likewise(
+    store_url: str, log_lines: io.StringIO, path: str
+) -> None:
+    """The busiest requests never come as far as the framework."""
+    body = encoded(event(subscription()))
+    headers = bearer(READ) | signed(body, SECRET, START)
+    method = "POST" if "webhooks" in path else "GET"
+    async with serving(store_url) as service:
+        service.clock.now = float("nan")
+        refused = await service.http.request(method, path, headers=headers, content=body)
+    found = read(refused)
+    assert found["status"] == 500
+    assert refused.headers.get_list("x-request-id") == [found["request_id"]]
+    (line,) = [json.loads(line) for line in log_lines.getvalue().splitlines()]
+    assert (line["event"], line["request_id"]) == ("request_crashed", found["request_id"])
 
 
 @pytest.mark.asyncio
