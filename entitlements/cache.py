@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from entitlements.errors import StoreUnavailable
 from entitlements.model import CustomerRecord, Subject
+from entitlements.together import Together
 
 ROOM = 20_000
 """Records held at most, of about two kilobytes each. The one that came first goes first."""
@@ -36,8 +37,8 @@ class Held(Struct, frozen=True, eq=False):
 class Records(Protocol):
     """Where records are read: a store."""
 
-    async def customers(self, subjects: Sequence[Subject]) -> Sequence[CustomerRecord]:
-        """Return the records of customers in their order. Raises StoreUnavailable."""
+    async def customers(self, subjects: Sequence[Subject | str]) -> Sequence[CustomerRecord]:
+        """Return the records of customers, or of whoever is called so, in their order. Raises StoreUnavailable."""
 
 
 class Cache:
@@ -55,6 +56,7 @@ class Cache:
         """Likewise, and what else was seen last. A plain dict would look for its first one past all that left it."""
         self._reads: dict[object, dict[str, int]] = {}
         """Of each read that is under way: by name, the newest version of each that was written since it began."""
+        self._together = Together(self.read)
         self._hears = False
         self._epoch = 0
         self._heard_until = clock()
@@ -101,7 +103,20 @@ class Cache:
         pairs = ((subject, self.true.get(str(subject))) for subject in subjects)
         return {subject: held.record for subject, held in pairs if held}
 
-    async def read(self, subjects: Sequence[Subject]) -> Sequence[CustomerRecord]:
+    async def bring(self, name: str) -> None:
+        """Have the record of a subject that is called so read, with those that others want in this turn of the loop.
+
+        Raises StoreUnavailable for one that could not be read, and was never seen.
+        """
+        if self._clock() < self._let_be_until and name in self._held:
+            return
+        try:
+            await self._together.one(name)
+        except StoreUnavailable:
+            if name not in self._held:
+                raise
+
+    async def read(self, subjects: Sequence[Subject | str]) -> Sequence[CustomerRecord]:
         """Return records as `customers` does, from the store itself, in the order of their subjects."""
         names, epoch, began = [str(subject) for subject in subjects], self._epoch, self._clock()
         if began < self._let_be_until and (seen := self._seen(names)):

@@ -1,24 +1,44 @@
 """What is counted, for Prometheus. Names and labels in one place; no ids in labels."""
 
 import math
-from functools import cache
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import get_args
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from entitlements.model import Outcome
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class _Tally(Collector):
+    """A counter of one thread's: without the lock and the checks of the library's own, an eighth of its time."""
+
+    def __init__(self, name: str, documentation: str, label: str) -> None:
+        self.of = defaultdict[str, int](int)
+        """By the label's value."""
+        self._named = name, documentation, (label,)
+        REGISTRY.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Give all counts to whoever asks for them."""
+        name, documentation, labels = self._named
+        family = CounterMetricFamily(name, documentation, labels=labels)
+        for value, count in self.of.items():
+            family.add_metric([value], count)
+        yield family
+
 
 _webhooks = Counter("entitlements_webhooks", "Deliveries stored, by outcome.", ["outcome"])
 _refused = Counter("entitlements_webhooks_refused", "Deliveries refused, by error.", ["error"])
 _seconds = Histogram(
     "entitlements_webhook_seconds", "From the request to the receipt.", buckets=_BUCKETS
 )
-_queries = Counter("entitlements_queries", "Answers given, by what was asked.", ["call"])
-_requests = Counter(
-    "entitlements_requests", "Requests with a bearer token, by its name.", ["caller"]
-)
+_queries = _Tally("entitlements_queries", "Answers given, by what was asked.", "call")
+_requests = _Tally("entitlements_requests", "Requests with a bearer token, by its name.", "caller")
 _strangers = Counter(
     "entitlements_requests_refused", "Requests whose bearer token did not do, by error.", ["error"]
 )
@@ -96,22 +116,12 @@ def sent(changes: int) -> None:
 
 def answered(call: str, answers: int = 1) -> None:
     """Count answers given, by the call that asked: `list`, `one`, `checks`, or one of `authzen_…` and `ofrep_…`."""
-    _of_call(call).inc(answers)
-
-
-@cache
-def _of_call(name: str) -> Counter:
-    return _queries.labels(name)
+    _queries.of[call] += answers
 
 
 def request(caller: str) -> None:
     """Count a request of a caller, who is known by the name of a token in the settings."""
-    _of_caller(caller).inc()
-
-
-@cache
-def _of_caller(name: str) -> Counter:
-    return _requests.labels(name)
+    _requests.of[caller] += 1
 
 
 def stranger(error: str) -> None:

@@ -5,9 +5,8 @@ Any granting subscription grants. Explicit deny comes before explicit grant, the
 
 from collections.abc import Iterable
 from math import ceil
-from typing import NamedTuple
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from entitlements.decide import segment_at
 from entitlements.model import (
@@ -26,7 +25,7 @@ SKEW = 300
 """Seconds by which Stripe's clock may be ahead of ours: as much as a signature may be."""
 
 
-class _Answer(NamedTuple):
+class _Answer(Struct, frozen=True):
     """An answer at one instant, without what comes after it."""
 
     granted: bool
@@ -36,7 +35,7 @@ class _Answer(NamedTuple):
     quantity: int
 
 
-class _Said(NamedTuple):
+class _Said(Struct, frozen=True):
     """All that is said of one feature, over time."""
 
     by_subscriptions: list[tuple[str, Timeline]]
@@ -46,7 +45,7 @@ class _Said(NamedTuple):
     """The reason for which it is denied where nobody says anything."""
 
 
-class _Voice(NamedTuple):
+class _Voice(Struct, frozen=True):
     """What one subscription says of one feature at an instant, and over time."""
 
     segment: Segment

@@ -19,7 +19,7 @@ TOLD = "given pauses drift consequences changed explained explain"
 LAYERS = (  # the lowest first: a room imports from the lines before its own, and not from its neighbours
     "model errors",
     f"{POLICY} order fold compact decide redecide words resolve history flips absorb cursor {TOLD}",
-    "wire settings_values instants patience beside turns",
+    "wire settings_values instants patience beside turns together",
     "verify decode store stripe_api settings policy_load logs metrics sandbox redact",
     "rewrite say cache paced reading overlay side_by_side",
     "ingest answers preview paused",

@@ -155,13 +155,13 @@ class _Slow:
     """A store of versions alone, whose reads take turns with other work between asking and answering."""
 
     def __init__(self, rng: Random) -> None:
-        self.versions = dict.fromkeys((ONE, OTHER), 0)
+        self.versions = {str(ONE): 0, str(OTHER): 0}
         self._rng = rng
 
-    async def customers(self, subjects: Sequence[Subject]) -> list[CustomerRecord]:
+    async def customers(self, subjects: Sequence[Subject | str]) -> list[CustomerRecord]:
         """Answer after a while with what was there in the middle of it."""
         await pausing_a_little(self._rng)
-        found = [CustomerRecord(self.versions[subject]) for subject in subjects]
+        found = [CustomerRecord(self.versions[str(subject)]) for subject in subjects]
         await pausing_a_little(self._rng)
         return found
 
@@ -184,13 +184,13 @@ def test_no_read_is_older_than_what_was_heard_of_before_it(seed: int) -> None:
         for _ in range(10):
             await pausing_a_little(rng)
             subject = rng.choice([ONE, OTHER])
-            slow.versions[subject] += 1
+            slow.versions[str(subject)] += 1
             if rng.randrange(5):
-                cache.written(subject, slow.versions[subject])
+                cache.written(subject, slow.versions[str(subject)])
             else:  # the word of it is lost, which is noticed
                 cache.hears(alive=False)
                 cache.hears(alive=True)
-            heard[subject] = slow.versions[subject]
+            heard[subject] = slow.versions[str(subject)]
 
     async def read() -> None:
         for _ in range(10):
@@ -199,8 +199,17 @@ def test_no_read_is_older_than_what_was_heard_of_before_it(seed: int) -> None:
             for subject, record in (await cache.customers([ONE, OTHER])).items():
                 assert record.version >= before[subject]
 
+    async def bring() -> None:
+        for _ in range(10):
+            await pausing_a_little(rng)
+            subject = rng.choice([ONE, OTHER])
+            before = heard[subject]
+            await cache.bring(str(subject))
+            held = cache.true.get(str(subject))
+            assert held is None or held.record.version >= before
+
     async def race() -> None:
         cache.hears(alive=True)
-        await asyncio.gather(write(), read(), read(), read())
+        await asyncio.gather(write(), read(), read(), bring(), bring())
 
     asyncio.run(race())

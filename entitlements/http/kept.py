@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from entitlements.answers import Answers
 from entitlements.http.encoded import JSON, MAX_AGE, Encoded, features_of, one
-from entitlements.model import CustomerRecord, Subject
+from entitlements.model import CustomerRecord
 from entitlements.resolve import latest_known
 from entitlements.wire import is_id
 
@@ -45,6 +45,7 @@ class Present:
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
+        self._cache = answers.cache
         self._held = answers.cache.true
 
     def one(self, customer: str, feature: str, now: int) -> Awaitable[Kept | None]:
@@ -64,7 +65,8 @@ class Present:
 
     async def _found(self, customer: str, name: str, now: int, make: Make) -> Kept | None:
         kept = self._kept(customer, name, now, make)
-        if kept is None and await self._read([customer]):
+        if kept is None and self._lacks(customer):
+            await self._cache.bring(customer)
             kept = self._kept(customer, name, now, make)
         return kept
 
@@ -80,12 +82,16 @@ class Present:
 
     async def _read(self, customers: Iterable[str]) -> bool:
         """Bring into memory the records that are not there, if they may be kept there; tell whether any was read."""
-        cache = self._answers.cache
-        missing = [c for c in customers if is_id(c) and "/" not in c and c not in self._held]
-        if not missing or not cache.hearing:
+        missing = [customer for customer in customers if self._lacks(customer)]
+        if missing:
+            await self._cache.read(missing)
+        return bool(missing)
+
+    def _lacks(self, customer: str) -> bool:
+        """Tell whether a record is not in memory, and may be kept there: of a customer of the platform's own."""
+        if customer in self._held or not self._cache.hearing:
             return False
-        await cache.read([Subject(customer) for customer in missing])
-        return True
+        return "/" not in customer and is_id(customer)
 
     def _kept(self, customer: str, name: str, now: int, make: Make) -> Kept | None:
         """Return an answer about a record in memory, kept or made now; null where it cannot be told at once."""

@@ -6,8 +6,7 @@ to the application, and whatever is refused. Both make an answer by the same fun
 compares what they send.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -45,7 +44,7 @@ class Batch(Struct, frozen=True, forbid_unknown_fields=True):
     checks: list[Check]
 
 
-class Sent(NamedTuple):
+class Sent(Struct, frozen=True):
     """What is answered, with status 200."""
 
     body: bytes
@@ -98,19 +97,18 @@ class Shortcut:
         except (Unauthenticated, Forbidden):
             return None
 
-    async def _found(self, scope: Scope, receive: Receive, read: list[Message]) -> Sent | None:
+    def _found(self, scope: Scope, receive: Receive, read: list[Message]) -> Awaitable[Sent | None]:
         """Return what is answered; null for what is not plain. What was read of the body is left in `read`."""
         path: str = scope["path"]
         match scope["method"], path.split("/"):
-            case "GET", ["", "v1", "customers", customer, "entitlements"]:
-                return await self._list(path, customer)
             case "GET", ["", "v1", "customers", customer, "entitlements", feature] if feature:
-                return await self._one(customer, feature)
+                return self._one(customer, feature)
+            case "GET", ["", "v1", "customers", customer, "entitlements"]:
+                return self._list(path, customer)
             case "POST", ["", "v1", "checks"]:
-                read += await _body(receive)
-                return await self._checks(read)
+                return self._checks(receive, read)
             case _:
-                return None
+                return _nothing()
 
     async def _one(self, customer: str, feature: str) -> Sent | None:
         kept = await self._present.one(customer, feature, int(self._clock()))
@@ -127,7 +125,8 @@ class Shortcut:
         metrics.answered("list")
         return Sent(encode(listed(kept.record, kept.answer, customer, path, now)), kept.headers)
 
-    async def _checks(self, read: Sequence[Message]) -> Sent | None:
+    async def _checks(self, receive: Receive, read: list[Message]) -> Sent | None:
+        read += await _body(receive)
         asked = _asked(read)
         if asked is None:
             return None
@@ -137,6 +136,10 @@ class Shortcut:
             return None
         metrics.answered("checks", len(bodies))
         return Sent(checked(bodies))
+
+
+async def _nothing() -> None:
+    """Return that there is no answer here."""
 
 
 async def _body(receive: Receive) -> list[Message]:

@@ -117,8 +117,8 @@ class Store(Meta):
         (record,) = await self.customers([subject])
         return record
 
-    async def customers(self, subjects: Sequence[Subject]) -> list[CustomerRecord]:
-        """Return the hot records of many customers, in their order, in one round trip."""
+    async def customers(self, subjects: Sequence[Subject | str]) -> list[CustomerRecord]:
+        """Return the hot records of many customers, or of whoever is called so, in their order, in one round trip."""
         names = [keys.customer(self.partition(name), name) for name in map(str, subjects)]
         raws = await self.asking.ask(*[("GET", name) for name in names])
         return [_customer.decode(raw) if raw else NOBODY for raw in raws]

@@ -285,12 +285,12 @@ class Overtaken(Store):
     rival: Ingest
     reads = 0
 
-    async def customers(self, subjects: Sequence[Subject]) -> list[CustomerRecord]:
+    async def customers(self, subjects: Sequence[Subject | str]) -> list[CustomerRecord]:
         """Read, and let the rival write."""
         found = await super().customers(subjects)
         for subject in subjects[:1]:
             self.reads += 1
-            plain = subscription(customer=subject.customer, id=f"sub_rival_{self.reads}")
+            plain = subscription(customer=str(subject), id=f"sub_rival_{self.reads}")
             await self.rival.deliver(encoded(event(plain, id=f"evt_{self.reads}")), START + 5)
         return found
 
