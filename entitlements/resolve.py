@@ -145,7 +145,7 @@ def instants(record: CustomerRecord, feature: str, at: int) -> list[int]:
 
 def _said(record: CustomerRecord, feature: str) -> _Said:
     by_subscriptions = [
-        (name, _reviewed(record, name, timeline))
+        (name, _reviewed(record, name, timeline) if record.reviews else timeline)
         for name, decision in record.decisions.items()
         if (timeline := decision.features.get(feature))
     ]
@@ -169,13 +169,12 @@ def _overruling(record: CustomerRecord, feature: str) -> Timeline:
 
 def _answer(said: _Said, at: int) -> _Answer:
     voices = _voices(said, at)
-    if word := _speaking(said.over_them, at):
+    if said.over_them and (word := _speaking(said.over_them, at)):
         quantity = sum(v.segment.quantity for v in voices) or word.quantity
         return _Answer(word.granted, word.reason, word.rule, None, quantity)
-    granting = [v for v in voices if v.segment.granted]
-    if len(granting) == 1:  # by far the most
-        return _spoken(granting[0], granting[0].segment.quantity)
-    if granting:
+    if len(voices) == 1:  # by far the most
+        return _spoken(voices[0], voices[0].segment.quantity)
+    if granting := [v for v in voices if v.segment.granted]:
         best = max(granting, key=lambda v: (_holds_until(v, at), v.segment.start, v.subscription))
         return _spoken(best, sum(v.segment.quantity for v in granting))
     if voices:
@@ -194,8 +193,8 @@ def _voices(said: _Said, at: int) -> list[_Voice]:
 
 def _speaking(timeline: Timeline, at: int) -> Segment | None:
     """Return the segment that holds at an instant, if it says anything."""
-    segment = segment_at(timeline, at) if timeline else None
-    return segment if segment and segment.start <= at and segment.speaks() else None
+    segment = segment_at(timeline, at)
+    return segment if segment.start <= at and segment.speaks() else None
 
 
 def _spoken(voice: _Voice, quantity: int) -> _Answer:

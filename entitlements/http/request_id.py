@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Awaitable
 from itertools import count
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,11 +40,11 @@ class RequestID:
         name = _given(scope) or f"{self._ours}{next(self._count):012x}"
         scope["request_id"] = name
 
-        async def named(message: Message) -> None:
+        def named(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 echoed = scope.get(ECHO, name).encode("latin-1")
                 message["headers"] = [*message["headers"], (_HEADER, echoed)]
-            await send(message)
+            return send(message)
 
         told = logs.about_request(request_id=name)
         await self._app(scope, receive, named)
