@@ -104,7 +104,7 @@ class Cache:
         return {subject: held.record for subject, held in pairs if held}
 
     async def bring(self, name: str) -> None:
-        """Have the record of a subject that is called so read, with those that others want in this turn of the loop.
+        """Have the record of a subject that is called so read, with those that others want at the same time.
 
         Raises StoreUnavailable for one that could not be read, and was never seen.
         """

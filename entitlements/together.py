@@ -1,11 +1,11 @@
-"""What many ask for within one turn of the event loop, asked for as one."""
+"""What many ask for within two turns of the event loop, asked for as one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 
 class Together:
-    """Asks for names: those of a turn at once, however often one is named."""
+    """Asks for names: those of two turns at once, however often one is named."""
 
     def __init__(self, ask: Callable[[Sequence[str]], Awaitable[object]]) -> None:
         self._ask = ask
@@ -26,6 +26,7 @@ class Together:
         return waiting
 
     async def _turn(self) -> None:
+        await asyncio.sleep(0)  # once more round the loop: what has come in meanwhile goes along
         names, self._names = self._names, []
         waiting, self._waiting = self._waiting, []
         try:

@@ -126,9 +126,8 @@ class Store(Meta):
     async def held(self, subject: Subject, subscription: str) -> Held:
         """Return the records that an event about a subscription is to be absorbed into."""
         p = self.partition(str(subject))
-        hot, old, due = await self.asking.ask(
-            ("GET", keys.customer(p, subject)),
-            ("GET", keys.subscription(p, subject, subscription)),
+        (hot, old), due = await self.asking.ask(
+            ("MGET", keys.customer(p, subject), keys.subscription(p, subject, subscription)),
             ("ZSCORE", keys.shared(p, "due"), str(subject)),
         )
         return _held(hot, old, due)
