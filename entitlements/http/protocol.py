@@ -111,6 +111,18 @@ class GuardedProtocol(HttpToolsProtocol):
             self._reusable = False
             self.cycle.keep_alive = not self.cycle.response_started
 
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or wait for one: uvicorn makes a timer for each wait, and drops it again."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._timed = None  # of the next one nothing has come: its head has its time from the first byte on
+            self._deadline.set(self.timeout_keep_alive)
+
     def shutdown(self) -> None:
         """Close if idle, else after the answer; of the server's grace, a body has half and an answer three quarters."""
         self._reusable = False
