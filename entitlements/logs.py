@@ -20,6 +20,8 @@ _SECRET = re.compile(
 )
 _MASK = "***"
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 _request: ContextVar[dict[str, str]] = ContextVar("request")
 """One variable for all: a request sets it once, and a line is rarely written."""
 
@@ -68,6 +70,10 @@ def _of_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Put stars over whatever looks like a signing secret, a key, a token or a password in an address."""
+    if _PLAIN.issuperset(map(type, event.values())) and not _suspect(
+        "\n".join(map(str, event.values()))
+    ):
+        return event  # nearly always, and told at one look
     return {key: _masked(value) for key, value in event.items()}
 
 

@@ -6,8 +6,7 @@ server may take over: from then on nothing is acknowledged, until the store is s
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import structlog
 
@@ -50,21 +49,29 @@ class Watch:
         async with self._turn:
             await self._look()
 
-    @asynccontextmanager
-    async def safe(self) -> AsyncGenerator[None]:
-        """Run a block that acknowledges what it writes.
+    async def require_safe(self) -> None:
+        """Ask about what is not known, and raise StoreUnsafe, or StoreUnavailable."""
+        if self._known() is None:
+            async with self._turn:
+                if self._known() is None:  # else somebody else asked meanwhile
+                    await self._look()
+        self.refuse_unsafe()
 
-        What is not known is asked first; a failure in the block makes it unknown, since whatever comes back may be set
-        up otherwise. Raises StoreUnsafe, also where that turned out during the block, or StoreUnavailable.
-        """
-        await self._know()
-        self._refuse_unsafe()
-        try:
-            yield
-            self._refuse_unsafe()
-        except (StoreUnavailable, asyncio.CancelledError):
-            self._server = None
-            raise
+    def refuse_unsafe(self) -> None:
+        """Raise StoreUnsafe where that is known."""
+        if self._unsafe:
+            raise StoreUnsafe(
+                f"The store is not safe to use: {'; '.join(self._unsafe)}. "
+                "Nothing is acknowledged until that is put right; what is sent again after it will be."
+            )
+
+    def forget(self) -> None:
+        """Know nothing any more: after a failure whatever comes back may be set up otherwise."""
+        self._server = None
+
+    def safe(self) -> "Safe":
+        """Return what to run a block in that acknowledges what it writes."""
+        return Safe(self)
 
     def told(self) -> dict[str, object]:
         """Return what is known as a document. `durable` is null where the server could not or would not tell."""
@@ -92,19 +99,6 @@ class Watch:
 
     def _known(self) -> Server | None:
         return self._server if time.monotonic() - self._seen < self._good_for else None
-
-    def _refuse_unsafe(self) -> None:
-        if self._unsafe:
-            raise StoreUnsafe(
-                f"The store is not safe to use: {'; '.join(self._unsafe)}. "
-                "Nothing is acknowledged until that is put right; what is sent again after it will be."
-            )
-
-    async def _know(self) -> None:
-        if self._known() is None:
-            async with self._turn:
-                if self._known() is None:  # else somebody else asked meanwhile
-                    await self._look()
 
     async def _look(self) -> None:
         try:
@@ -136,3 +130,24 @@ class Watch:
         if noted != self._remarks:
             log.warning("store_remarks", remarks=noted)
         self._reached, self._unsafe, self._remarks = True, found, noted
+
+
+class Safe:
+    """A block that acknowledges what it writes.
+
+    Raises StoreUnavailable, or StoreUnsafe, also where that turned out during the block.
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    async def __aenter__(self) -> None:
+        """Begin where the store is known to be safe."""
+        await self._watch.require_safe()
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Refuse what was written to a store that is not safe any more."""
+        if error is None:
+            self._watch.refuse_unsafe()
+        elif isinstance(error, StoreUnavailable | asyncio.CancelledError):
+            self._watch.forget()
