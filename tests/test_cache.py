@@ -151,6 +151,27 @@ async def test_a_store_that_was_out_of_reach_is_let_be_for_a_moment(
         assert (await cache.customers([ONE]))[ONE].age is None
 
 
+class _Torn:
+    """A store that holds a record which nobody can read."""
+
+    async def customers(self, subjects: Sequence[Subject | str]) -> list[CustomerRecord]:
+        """Fail where that one is asked for."""
+        if str(OTHER) in map(str, subjects):
+            raise ValueError("a record of a later version")
+        return [CustomerRecord(1) for _ in subjects]
+
+
+@pytest.mark.asyncio
+async def test_a_record_that_cannot_be_read_is_no_trouble_for_who_asks_beside_it() -> None:
+    """Who asks for that one hears of it; the others of the same moment have theirs."""
+    cache = Cache(_Torn())
+    cache.hears(alive=True)
+    asked = [str(ONE), str(OTHER), "cus_3"]
+    found = await asyncio.gather(*map(cache.bring, asked), return_exceptions=True)
+    assert [type(one) for one in found] == [type(None), ValueError, type(None)]
+    assert sorted(cache.true) == [str(ONE), "cus_3"]
+
+
 class _Slow:
     """A store of versions alone, whose reads take turns with other work between asking and answering."""
 
