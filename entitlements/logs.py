@@ -38,7 +38,7 @@ def configure(form: Format, stream: TextIO | None = None, *, level: int = loggin
     structlog.configure(
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=stream is None,  # a stream that is given may be another one later
     )
     handler = logging.StreamHandler(out)
