@@ -26,8 +26,12 @@ _TYPE = (b"content-type", JSON.encode())
 Make = Callable[[CustomerRecord], Encoded]
 """Makes an answer of a record."""
 
-Question = tuple[str, str]
-"""A customer, and a feature."""
+
+class Question(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Whether a customer may use a feature now. Not looked at closely: what is kept has been asked for before."""
+
+    customer: str
+    feature: str
 
 
 class Kept(Struct, frozen=True):
@@ -59,7 +63,7 @@ class Present:
     async def all(self, asked: Sequence[Question], now: int) -> list[Kept | None]:
         """Return the answers to many questions, each as `one` does. Raises StoreUnavailable."""
         found = self._all(asked, now)
-        if None in found and await self._read({customer for customer, _ in asked}):
+        if None in found and await self._read({question.customer for question in asked}):
             found = self._all(asked, now)
         return found
 
@@ -72,11 +76,12 @@ class Present:
 
     def _all(self, asked: Sequence[Question], now: int) -> list[Kept | None]:
         held_of, found = self._held.get, list[Kept | None]()
-        for customer, feature in asked:
-            held = held_of(customer)
+        for question in asked:
+            held, feature = held_of(question.customer), question.feature
             kept: Kept | None = held.made.get(feature) if held else None
             if kept is None or not kept.since <= now < kept.until:
-                kept = self._kept(customer, feature, now, partial(one, feature=feature, at=now))
+                make = partial(one, feature=feature, at=now)
+                kept = self._kept(question.customer, feature, now, make)
             found.append(kept)
         return found
 

@@ -30,18 +30,10 @@ MOST = 256 * 1024
 """Bytes of a batch that is taken for plain."""
 
 
-class Check(Struct, frozen=True, forbid_unknown_fields=True):
-    """A question, not looked at closely: an answer that is kept has been asked for before."""
-
-    customer: str
-    feature: str
-    at: int | None = None
-
-
 class Batch(Struct, frozen=True, forbid_unknown_fields=True):
-    """A batch."""
+    """A batch whose questions are about the present, and say no more than they must."""
 
-    checks: list[Check]
+    checks: list[Question]
 
 
 class Sent(Struct, frozen=True):
@@ -172,5 +164,4 @@ def _asked(read: Sequence[Message]) -> list[Question] | None:
         asked = _batch.decode(b"".join(message.get("body", b"") for message in read)).checks
     except UNREADABLE:
         return None
-    plain = len(asked) <= MAX_CHECKS and all(check.at is None for check in asked)
-    return [(check.customer, check.feature) for check in asked] if plain else None
+    return asked if len(asked) <= MAX_CHECKS else None

@@ -126,6 +126,7 @@ async def test_what_is_refused_is_refused_alike(service: Service, path: str) -> 
                 {"customer": "cus_1", "feature": "pro", "at": START - 9},
             ]
         },
+        {"checks": [{"customer": "cus_1", "feature": "pro", "at": None}]},
         {"checks": [{"customer": "acct_1/cus_1", "feature": "pro"}]},
         {"checks": [{"customer": "cus 1", "feature": "a b"}]},
         {"checks": "pro"},
