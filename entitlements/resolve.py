@@ -145,7 +145,7 @@ def instants(record: CustomerRecord, feature: str, at: int) -> list[int]:
 
 def _said(record: CustomerRecord, feature: str) -> _Said:
     by_subscriptions = [
-        (name, _reviewed(record, name, timeline) if record.reviews else timeline)
+        (name, _reviewed(record, name, timeline))
         for name, decision in record.decisions.items()
         if (timeline := decision.features.get(feature))
     ]

@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from entitlements.cli import credentials
 from entitlements.errors import EntitlementsError
@@ -21,34 +23,38 @@ LAST_WORDS = 10
 
 _BLINK = 0.05
 
+Made = TypeVar("Made")
+
 
 @contextmanager
 def passing_directory() -> Iterator[Path]:
     """Make a directory that is gone after the block, whichever moment a signal ends the command in."""
-    directory = None
-    try:
-        with _signals_held():  # or one is made that nobody knows of
-            directory = TemporaryDirectory(prefix="entitlements-")
+    make = partial(TemporaryDirectory, prefix="entitlements-")
+    with _for_the_block(make, TemporaryDirectory.cleanup) as directory:
         yield Path(directory.name)
-    finally:
-        if directory is not None:
-            with _signals_held():
-                directory.cleanup()
 
 
 @contextmanager
 def running(command: Sequence[str], home: Path) -> Iterator[Peer]:
     """Run a service in a directory for as long as the block runs. Raises EntitlementsError where it does not start."""
     log = home / "service.log"
-    process = None
-    try:
-        with _signals_held():  # or a process is started that nobody knows of
-            process = _start([*command, "--port", "0", "--data-dir", str(home)], log)
+    start = partial(_start, [*command, "--port", "0", "--data-dir", str(home)], log)
+    with _for_the_block(start, _stop) as process:
         yield _ready(process, home, log)
+
+
+@contextmanager
+def _for_the_block(make: Callable[[], Made], end: Callable[[Made], object]) -> Iterator[Made]:
+    """Make something and end it after the block; a signal waits, or one is made that nobody knows of."""
+    made = None
+    try:
+        with _signals_held():
+            made = make()
+        yield made
     finally:
-        if process is not None:
+        if made is not None:
             with _signals_held():
-                _stop(process)
+                end(made)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from entitlements.policy import DAY
 from entitlements.redecide import Whole
 from entitlements.store import cold, keys
 from entitlements.store.client import connect, disconnect, reaching
+from entitlements.store.dial import Command
 from entitlements.store.entry import Entry, Value, outcome_of
 from entitlements.store.lane import Asking, lane
 from entitlements.store.meta import Meta
@@ -126,10 +127,7 @@ class Store(Meta):
     async def held(self, subject: Subject, subscription: str) -> Held:
         """Return the records that an event about a subscription is to be absorbed into."""
         p = self.partition(str(subject))
-        (hot, old), due = await self.asking.ask(
-            ("MGET", keys.customer(p, subject), keys.subscription(p, subject, subscription)),
-            ("ZSCORE", keys.shared(p, "due"), str(subject)),
-        )
+        (hot, old), due = await self.asking.ask(*_asking_for(p, subject, subscription))
         return _held(hot, old, due)
 
     async def subscriptions(self, subject: Subject, names: list[str]) -> list[SubscriptionRecord]:
@@ -222,13 +220,9 @@ class Store(Meta):
         if self._durability != "replica":
             return held
         p = self.partition(str(subject))
-        names = keys.customer(p, subject), keys.subscription(p, subject, subscription)
         async with reaching():
             (hot, old), due = await replicated(
-                self.redis,
-                p,
-                ("MGET", *names),
-                ("ZSCORE", keys.shared(p, "due"), str(subject)),
+                self.redis, p, *_asking_for(p, subject, subscription)
             )
         return _held(hot, old, due)
 
@@ -285,6 +279,12 @@ class Store(Meta):
 
 def _due(score: float | bytes | None) -> int | None:
     return None if score is None else int(float(score))
+
+
+def _asking_for(p: int, subject: Subject, subscription: str) -> tuple[Command, Command]:
+    """Return how to ask for what `_held` is made of: both records, and when the customer is due."""
+    records = keys.customer(p, subject), keys.subscription(p, subject, subscription)
+    return ("MGET", *records), ("ZSCORE", keys.shared(p, "due"), str(subject))
 
 
 def _held(hot: bytes | str | None, old: bytes | str | None, due: float | bytes | None) -> Held:
